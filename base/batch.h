@@ -1,0 +1,128 @@
+// base/batch.h: the bytes of a batch: what one append commits, encoded in the caller's thread and carried unchanged by
+// the log; the memtable points into them. Only this file and batch.cc know them.
+//
+//   offset  size  BatchHeader field   meaning
+//        0     8  checksum            XXH3-64 over the batch from byte 8 to its end
+//        8     4  batch_bytes         the whole batch; a multiple of 8
+//       12     4  event_count
+//       16     4  change_count        key-value changes
+//       20     2  section_count
+//       22     2  reserved            zero
+//
+// then sections, each {u16 kind, u16 version, u32 bytes} and that many bytes, then zero padding to a multiple of 8:
+//
+//   SectionKind     version  bytes
+//   kEvents         1        event_count records (base/record.h), one after the other
+//   kKeyValues      1        change_count times {u32 value_bytes, u16 key_bytes, u8 EntryKind, u8 zero, stored key, value}
+//   kLeafHashes     -        place of the Merkle leaf hashes of the events
+//   kVectors        -        place of the events' vectors
+//
+// Numbering: the batch's events take consecutive positions and sequence numbers in order, then its changes take the
+// following sequence numbers. A reader refuses kinds and versions it does not know (kUnsupported).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <hdb/batch.h>
+
+#include "base/bytes.h"
+#include "base/entry_iterator.h"
+#include "base/record.h"
+
+namespace hdb {
+
+inline constexpr std::size_t kBatchHeaderBytes = 24;
+inline constexpr std::size_t kBatchBytesMax = 256u << 20;
+inline constexpr std::size_t kBatchItemsMax = 1'000'000;
+inline constexpr std::size_t kKeyBytesMax = 32768;           // the user's key
+inline constexpr std::size_t kValueBytesMax = 16u << 20;
+
+enum class SectionKind : std::uint16_t {  // on disk: append, never renumber
+  kEvents = 1,
+  kKeyValues = 2,
+  kLeafHashes = 3,  // reserved
+  kVectors = 4,     // reserved
+};
+
+// An encoded batch that owns its bytes; they do not move when it does. Single-owner.
+class EncodedBatch {
+ public:
+  EncodedBatch() noexcept = default;
+  ByteView bytes() const noexcept { return {bytes_.get(), size_}; }
+  std::uint32_t event_count() const noexcept { return event_count_; }
+  std::uint32_t change_count() const noexcept { return change_count_; }
+
+  static EncodedBatch copy_of(ByteView batch);  // of bytes that BatchView::decode accepts
+
+ private:
+  friend EncodedBatch encode_batch(std::span<const Event>, std::span<const KeyValueChange>, const RecordStamp&);
+  std::unique_ptr<std::byte[]> bytes_;
+  std::size_t size_ = 0;
+  std::uint32_t event_count_ = 0;
+  std::uint32_t change_count_ = 0;
+};
+
+// kInvalidArgument names the item and the limit it is over. An empty batch is over one too.
+Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes);
+
+// Encodes a batch that validate_batch accepts. Throws std::bad_alloc.
+EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
+                          const RecordStamp& stamp);
+
+// A checked view of an encoded batch. Immutable; the bytes must outlive it.
+class BatchView {
+ public:
+  // One change, as stored.
+  struct Change {
+    ByteView key;  // stored key: keyspace prefix and user key
+    EntryKind kind;
+    ByteView value;
+  };
+
+  // The batch that `bytes` hold, exactly. kCorruption if damaged, kUnsupported if newer; the message gives the offset
+  // in the batch.
+  static Result<BatchView> decode(ByteView bytes);
+  // Of bytes that decode() accepted, or encode_batch() made.
+  static BatchView trusted(ByteView bytes) noexcept;
+  // batch_bytes of the header at the start of `bytes`, for finding where a batch ends; unchecked. `bytes` has at least
+  // kBatchHeaderBytes.
+  static std::size_t size_in_header(ByteView bytes) noexcept { return load<std::uint32_t>(bytes.data() + 8); }
+
+  std::uint32_t event_count() const noexcept { return load<std::uint32_t>(bytes_.data() + 12); }
+  std::uint32_t change_count() const noexcept { return load<std::uint32_t>(bytes_.data() + 16); }
+  std::uint32_t sequence_count() const noexcept { return event_count() + change_count(); }
+  ByteView bytes() const noexcept { return bytes_; }
+
+  // Calls visit(RecordView) for each event in order.
+  template <typename Visit>
+  void for_each_record(Visit visit) const {
+    ByteView rest = events_;
+    for (std::uint32_t left = event_count(); left > 0; --left) {
+      const std::size_t size = load<std::uint32_t>(rest.data());
+      visit(RecordView::trusted(rest.first(size)));
+      rest = rest.subspan(size);
+    }
+  }
+  // Calls visit(Change) for each change in order.
+  template <typename Visit>
+  void for_each_change(Visit visit) const {
+    ByteView rest = changes_;
+    for (std::uint32_t left = change_count(); left > 0; --left) {
+      const std::size_t value_bytes = load<std::uint32_t>(rest.data());
+      const std::size_t key_bytes = load<std::uint16_t>(rest.data() + 4);
+      visit(Change{rest.subspan(8, key_bytes), static_cast<EntryKind>(rest[6]), rest.subspan(8 + key_bytes, value_bytes)});
+      rest = rest.subspan(8 + key_bytes + value_bytes);
+    }
+  }
+
+ private:
+  explicit BatchView(ByteView bytes) noexcept : bytes_(bytes) {}
+
+  ByteView bytes_;
+  ByteView events_;   // the bytes of section kEvents
+  ByteView changes_;  // the bytes of section kKeyValues
+};
+
+}  // namespace hdb

@@ -1,0 +1,104 @@
+// io/env.h: everything HDB asks of the operating system about files. No other folder makes system calls on files.
+//
+// Granularity is the point: calls are per group commit, per block, per file, never per record, so a virtual call
+// disappears under the cheapest real IO. Every error message names the path, the operation and errno's text.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <hdb/status.h>
+
+#include "base/bytes.h"
+
+namespace hdb {
+
+// Thread-safe.
+class RandomAccessFile {
+ public:
+  virtual ~RandomAccessFile() = default;
+  // Fills `destination` from `offset`; kCorruption if the file ends inside it.
+  virtual Status read(std::uint64_t offset, MutableBytes destination) const = 0;
+  virtual std::uint64_t size_bytes() const noexcept = 0;
+  virtual const std::string& path() const noexcept = 0;
+};
+
+// A file written once, front to back. Single-owner. After any error its content is unknown: discard it.
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;
+  // Appends the pieces as one run of bytes.
+  virtual Status append(std::span<const ByteView> pieces) = 0;
+  // Returns once appended bytes and the size are on the device. Never retried: the kernel may have dropped the dirty
+  // pages and report success next time.
+  virtual Status sync() = 0;
+  virtual Status close() = 0;
+  virtual const std::string& path() const noexcept = 0;
+};
+
+// A log segment: space is prepared ahead, then written in order. Single-owner: whoever holds the log.
+class LogFile {
+ public:
+  using Ticket = std::uint64_t;
+
+  virtual ~LogFile() = default;
+  // Makes the file at least `bytes` long with space behind every byte, so that writing below cannot fail for want of
+  // space; new bytes read as zero. kNoSpace leaves the file as it was. Returns bytes newly prepared.
+  virtual Result<std::uint64_t> prepare(std::uint64_t bytes) = 0;
+  // Starts writing the pieces as one run at `offset`, below what was prepared. With `is_durable` the write counts as
+  // done only when it is on the device. The pieces must live until wait().
+  virtual Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) = 0;
+  // Returns when the write is done, with the bytes written: always all of them, or an error. Each ticket once.
+  virtual Result<std::uint64_t> wait(Ticket ticket) = 0;
+  // Makes every waited-for write durable. Never retried after an error.
+  virtual Status sync() = 0;
+  virtual Status truncate(std::uint64_t bytes) = 0;
+  virtual Status close() = 0;
+  virtual const std::string& path() const noexcept = 0;
+};
+
+// Held until destroyed.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
+// Thread-safe. Paths are of the operating system, '/'-separated.
+class Env {
+ public:
+  virtual ~Env() = default;
+  // A new file, empty; one of that name is replaced.
+  virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
+  // kNotFound if it does not exist.
+  virtual Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) = 0;
+  // A new log file, empty; kIoError if one exists.
+  virtual Result<std::unique_ptr<LogFile>> create_log(const std::string& path) = 0;
+  // An existing log file, for truncating or syncing.
+  virtual Result<std::unique_ptr<LogFile>> open_log(const std::string& path) = 0;
+  // Names in the directory, sorted, without "." and ".."; kNotFound if it does not exist.
+  virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;
+  virtual Result<bool> exists(const std::string& path) = 0;
+  virtual Result<std::uint64_t> file_bytes(const std::string& path) = 0;
+  virtual Status create_directory(const std::string& path) = 0;  // and its parents; fine if it exists
+  virtual Status rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
+  virtual Status remove(const std::string& path) = 0;
+  virtual Status sync_directory(const std::string& directory) = 0;  // makes create, rename and remove durable
+  // An exclusive lock on the file, created if absent; kBusy if any engine, of this process or another, holds it.
+  virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
+};
+
+// The operating system's files. Lives for the whole process.
+Env& posix_env() noexcept;
+
+// The whole file; kCorruption if it is longer than `bytes_max`.
+Result<Buffer> read_file(Env& env, const std::string& path, std::uint64_t bytes_max);
+
+// Writes, syncs and renames, and syncs the directory: afterwards `path` durably holds `content`, or, after an error or
+// a crash, what it held before.
+Status replace_file(Env& env, const std::string& path, ByteView content);
+
+}  // namespace hdb
