@@ -2,6 +2,7 @@
 // bytes or count.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <concepts>
 #include <cstdint>
@@ -30,6 +31,16 @@ using FileNumber = StrongInt<struct FileNumberTag, std::uint64_t>;
 using SegmentNumber = StrongInt<struct SegmentNumberTag, std::uint64_t>;
 // Counts the opens of a store for writing; seeds the log's checksums.
 using Epoch = StrongInt<struct EpochTag, std::uint64_t>;
+
+// 128 random bits, as a UUIDv4, made when a store is created.
+using StoreId = std::array<std::uint8_t, 16>;
+
+// A place in the log: a byte of a segment file.
+struct LogPoint {
+  SegmentNumber segment;
+  std::uint64_t offset = 0;
+  friend constexpr auto operator<=>(const LogPoint&, const LogPoint&) noexcept = default;
+};
 
 }  // namespace hdb
 
