@@ -1,0 +1,124 @@
+// wal/writer.h: appends commit groups to the log, and rolls its segments.
+//
+// Space comes first: prepare() makes room on the device, append() fills it. So the disk can only be full before
+// anything was claimed. Any other error stops the log for good: whether the bytes behind it are on the device is
+// unknown, and a sync tried again may report success for pages the kernel has dropped.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "io/env.h"
+#include "wal/format.h"
+
+namespace hdb::wal {
+
+// What an open hands to its log.
+struct WriterStart {
+  StoreId store_id{};
+  Epoch epoch;                // not yet used by any segment that the manifest vouches for
+  SegmentNumber segment;      // the first one to make: the one behind the recovered log's last
+  LogPoint recovered_end;     // where the log ended, durable since cut_tail(); {0, 0} if there was none
+  SequenceNumber next_sequence;
+  Position next_position = 0;
+  std::uint64_t segment_bytes = 0;  // size at which the log goes on in a new file
+};
+
+// One commit group. `batches` are encoded batches (base/batch.h), at least one.
+struct GroupInput {
+  SequenceNumber first_sequence;
+  Position first_position = 0;
+  Timestamp commit_time{};
+  std::span<const ByteView> batches;
+};
+
+// Single-owner: whoever holds the log.
+class Writer {
+ public:
+  // Makes the first segment of this open: its header and name are durable on return. The caller records epoch and
+  // segment in the manifest before the first append; until then the segment is an orphan that the next open removes.
+  static Result<std::unique_ptr<Writer>> create(Env& env, const std::string& store, const WriterStart& start);
+
+  // Closes the files as they are; what was not synced is as a crash would leave it. close() is the proper end.
+  ~Writer();
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  // Makes space for one group of `batch_bytes` bytes of batches, going on in a new segment if it does not fit in this
+  // one; a group larger than a segment gets one prepared to its size. After kNoSpace nothing is claimed, and a later
+  // call may succeed. kInvalidArgument if the group would exceed kGroupBytesMax.
+  Status prepare(std::uint64_t batch_bytes);
+
+  // Appends the group that the last prepare() made space for, and returns where it ends. With `is_durable` it, and
+  // everything before it, is on the device on return. Sequence and position continue those before.
+  Result<LogPoint> append(const GroupInput& group, bool is_durable);
+
+  // Makes everything appended durable.
+  Status sync();
+
+  // Makes everything appended durable and writes down that it is, so that later damage to it cannot pass for a torn
+  // tail. Does nothing if that was the last thing written.
+  Status mark();
+
+  // Marks the end, gives back prepared space and closes the files. Nothing may be called after.
+  Status close();
+
+  // Deletes the segments that lie wholly below `floor`, also those of earlier opens; never the one being written.
+  Status remove_below(LogPoint floor);
+
+  LogPoint end() const noexcept { return {segment_, end_}; }  // of the last group
+  LogPoint durable_end() const noexcept { return durable_end_; }
+  std::uint64_t bytes_written() const noexcept { return bytes_written_; }  // headers, groups and marks of this open
+  std::uint64_t syncs() const noexcept { return syncs_; }  // durable writes and syncs asked of the device
+  // The size of all segment files, without prepared space.
+  std::uint64_t live_bytes() const noexcept { return closed_bytes_ + end_; }
+
+ private:
+  Writer(Env& env, std::string store, const WriterStart& start);
+
+  Status stopped() const;
+  Status poison(const Status& error);
+  Status list_older_segments();
+  std::uint64_t group_start() const noexcept;
+  Status extend(std::uint64_t bytes);
+  Status roll(std::uint64_t bytes);
+  Status begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end);
+  Status write_at(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable);
+  Status write_group(std::uint64_t start, std::span<const ByteView> pieces, std::uint64_t bytes, bool is_durable);
+  bool has_only_durable() const noexcept { return durable_end_ == end(); }
+
+  Env& env_;
+  const std::string store_;
+  const StoreId store_id_;
+  const Epoch epoch_;
+  const std::uint64_t segment_bytes_;
+
+  std::unique_ptr<LogFile> file_;  // of segment_
+  SegmentNumber segment_;
+  std::uint64_t end_ = 0;       // of the last group in segment_, or of its header
+  std::uint64_t prepared_ = 0;  // bytes of file_ with space behind them
+  bool is_name_durable_ = false;  // the directory was synced since the newest segment was made
+  bool is_marked_ = false;        // the last group is a mark
+  std::vector<std::unique_ptr<LogFile>> unsynced_;  // older segments with bytes that are not durable, oldest first
+  // The file of segment_ + 1 while the disk was too full to prepare it.
+  std::unique_ptr<LogFile> spare_;
+
+  SequenceNumber next_sequence_;
+  Position next_position_;
+  LogPoint durable_end_;
+  Status first_error_;  // not OK: poisoned
+
+  std::map<SegmentNumber, std::uint64_t> closed_segments_;  // older segment files and their bytes
+  std::uint64_t closed_bytes_ = 0;                          // sum of closed_segments_
+  std::uint64_t bytes_written_ = 0;
+  std::uint64_t syncs_ = 0;
+  Buffer scratch_;
+  std::vector<ByteView> pieces_;
+};
+
+}  // namespace hdb::wal
