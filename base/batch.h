@@ -34,6 +34,7 @@
 namespace hdb {
 
 inline constexpr std::size_t kBatchHeaderBytes = 24;
+inline constexpr std::size_t kChangeHeaderBytes = 8;
 inline constexpr std::size_t kBatchBytesMax = 256u << 20;
 inline constexpr std::size_t kBatchItemsMax = 1'000'000;
 inline constexpr std::size_t kKeyBytesMax = 32768;           // the user's key
@@ -79,6 +80,9 @@ class BatchView {
     ByteView key;  // stored key: keyspace prefix and user key
     EntryKind kind;
     ByteView value;
+
+    // Where its encoding begins, for change_at().
+    const std::byte* start() const noexcept { return key.data() - kChangeHeaderBytes; }
   };
 
   // The batch that `bytes` hold, exactly. kCorruption if damaged, kUnsupported if newer; the message gives the offset
@@ -105,15 +109,21 @@ class BatchView {
       rest = rest.subspan(size);
     }
   }
+  // The change whose encoding begins at `start`, as Change::start() gave it.
+  static Change change_at(const std::byte* start) noexcept {
+    const std::size_t value_bytes = load<std::uint32_t>(start);
+    const std::size_t key_bytes = load<std::uint16_t>(start + 4);
+    const std::byte* const key = start + kChangeHeaderBytes;
+    return {{key, key_bytes}, static_cast<EntryKind>(start[6]), {key + key_bytes, value_bytes}};
+  }
   // Calls visit(Change) for each change in order.
   template <typename Visit>
   void for_each_change(Visit visit) const {
-    ByteView rest = changes_;
+    const std::byte* at = changes_.data();
     for (std::uint32_t left = change_count(); left > 0; --left) {
-      const std::size_t value_bytes = load<std::uint32_t>(rest.data());
-      const std::size_t key_bytes = load<std::uint16_t>(rest.data() + 4);
-      visit(Change{rest.subspan(8, key_bytes), static_cast<EntryKind>(rest[6]), rest.subspan(8 + key_bytes, value_bytes)});
-      rest = rest.subspan(8 + key_bytes + value_bytes);
+      const Change change = change_at(at);
+      visit(change);
+      at = change.value.data() + change.value.size();
     }
   }
 
