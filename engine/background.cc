@@ -1,0 +1,112 @@
+#include "engine/background.h"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
+#include <thread>
+#include <vector>
+
+namespace hdb {
+
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+class ThreadBackground final : public Background {
+ public:
+  explicit ThreadBackground(std::uint32_t threads) {
+    threads_.reserve(threads + 1);
+    for (std::uint32_t worker = 0; worker < threads; ++worker) threads_.emplace_back([this] { run_tasks(); });
+    threads_.emplace_back([this] { run_timers(); });
+  }
+  ~ThreadBackground() override { stop(); }
+
+  void submit(Priority priority, std::function<void()> task) override {
+    MutexLock lock(mutex_);
+    if (is_stopped_) return;
+    queues_[static_cast<std::size_t>(priority)].push_back(std::move(task));
+    task_signal_.notify_one();
+  }
+
+  void after(std::chrono::milliseconds delay, std::function<void()> task) override {
+    MutexLock lock(mutex_);
+    if (is_stopped_) return;
+    timers_.emplace(std::chrono::steady_clock::now() + delay, std::move(task));
+    timer_signal_.notify_one();
+  }
+
+  void wait(Mutex& mutex, CondVar& signal) override HDB_REQUIRES(mutex) { signal.wait(mutex); }
+
+  void sleep(std::chrono::microseconds duration) override { std::this_thread::sleep_for(duration); }
+
+  void stop() override {
+    {
+      MutexLock lock(mutex_);
+      is_stopped_ = true;
+      for (auto& queue : queues_) queue.clear();
+      timers_.clear();
+      task_signal_.notify_all();
+      timer_signal_.notify_all();
+    }
+    for (std::thread& thread : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+  }
+
+ private:
+  void run_tasks() {
+    while (true) {
+      std::function<void()> task;
+      {
+        MutexLock lock(mutex_);
+        while (!is_stopped_ && queues_[0].empty() && queues_[1].empty()) task_signal_.wait(mutex_);
+        if (is_stopped_) return;
+        auto& queue = queues_[0].empty() ? queues_[1] : queues_[0];
+        task = std::move(queue.front());
+        queue.pop_front();
+      }
+      task();
+    }
+  }
+
+  void run_timers() {
+    while (true) {
+      std::function<void()> task;
+      {
+        MutexLock lock(mutex_);
+        while (!is_stopped_ && !is_timer_due()) {
+          if (timers_.empty()) {
+            timer_signal_.wait(mutex_);
+          } else {
+            timer_signal_.wait_for(mutex_, timers_.begin()->first - std::chrono::steady_clock::now());
+          }
+        }
+        if (is_stopped_) return;
+        task = std::move(timers_.begin()->second);
+        timers_.erase(timers_.begin());
+      }
+      task();
+    }
+  }
+
+  bool is_timer_due() const HDB_REQUIRES(mutex_) {
+    return !timers_.empty() && timers_.begin()->first <= std::chrono::steady_clock::now();
+  }
+
+  Mutex mutex_;
+  CondVar task_signal_;
+  CondVar timer_signal_;
+  bool is_stopped_ HDB_GUARDED_BY(mutex_) = false;
+  std::array<std::deque<std::function<void()>>, 2> queues_ HDB_GUARDED_BY(mutex_);  // by Priority
+  std::multimap<SteadyTime, std::function<void()>> timers_ HDB_GUARDED_BY(mutex_);
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<Background> thread_background(std::uint32_t threads) {
+  return std::make_unique<ThreadBackground>(threads);
+}
+
+}  // namespace hdb

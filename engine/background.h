@@ -1,0 +1,36 @@
+// engine/background.h: the seam of background work: tasks, timers and waiting. Production runs threads; tests run every
+// task on one seeded scheduler in the thread that waits, so that a run repeats.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "base/mutex.h"
+
+namespace hdb {
+
+// Thread-safe. Tasks must not throw and must end by themselves after stop() began.
+class Background {
+ public:
+  enum class Priority : std::uint8_t { kFlush, kCompaction };  // waiting flushes start before waiting compactions
+
+  virtual ~Background() = default;
+  // Runs `task` once, soon. Dropped after stop().
+  virtual void submit(Priority priority, std::function<void()> task) = 0;
+  // Runs `task` once, `delay` from now. Dropped after stop().
+  virtual void after(std::chrono::milliseconds delay, std::function<void()> task) = 0;
+  // Sleeps until `signal` or until other work had a chance to run; may wake early: call in a loop on the condition,
+  // which only tasks and other threads can make true.
+  virtual void wait(Mutex& mutex, CondVar& signal) HDB_REQUIRES(mutex) = 0;
+  // Delays the caller, for back-pressure.
+  virtual void sleep(std::chrono::microseconds duration) = 0;
+  // Finishes the running tasks and drops the waiting ones. Idempotent.
+  virtual void stop() = 0;
+};
+
+// `threads` workers and one timer thread.
+std::unique_ptr<Background> thread_background(std::uint32_t threads);
+
+}  // namespace hdb

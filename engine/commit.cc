@@ -1,0 +1,382 @@
+// The write path: an append is checked, deduplicated and encoded in its caller's thread, ordered and logged by a leader
+// for everyone waiting, applied to the memtable by each caller, and published in order.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "engine/json.h"
+#include "engine/store.h"
+
+namespace hdb {
+
+// The events of a batch that the store does not have, and which ones it has.
+struct Store::Fresh {
+  struct Twin {
+    std::size_t index;     // in the caller's events
+    std::size_t of_fresh;  // the same event, earlier in the batch: its place in `events`
+  };
+
+  std::vector<Event> kept;           // backs `events` when some were left out
+  std::span<const Event> events;
+  std::vector<EventId> ids;          // caller-made, of `events`
+  std::vector<AppendResult::Duplicate> duplicates;
+  std::vector<Twin> twins;
+  SequenceNumber looked_up_to;
+};
+
+namespace {
+
+// An event alone, encoded, for comparing it with a stored one.
+Buffer encoded(const Event& event) {
+  Buffer bytes(record_bytes(event));
+  encode_record(event, {event.time.value_or(Timestamp{}), 0}, bytes.data());
+  return bytes;
+}
+
+bool is_same(const Event& event, const RecordView& stored) {
+  const Buffer bytes = encoded(event);
+  return same_content(RecordView::trusted(bytes_of(bytes)), stored);
+}
+
+Status conflicting(const EventId& id, const std::string& where) {
+  return Status::error(StatusCode::kConflict, "event id " + id.to_string() + " exists with other content " + where +
+                                                  "; give the event another id, or append what is stored");
+}
+
+// What a batch weighs in a memtable before it is there: its bytes and the index nodes of its items.
+std::uint64_t weight_of(const EncodedBatch& batch) {
+  constexpr std::uint64_t kItemBytes = 64;
+  return batch.bytes().size() + kItemBytes * (batch.event_count() + batch.change_count());
+}
+
+}  // namespace
+
+Result<AppendResult> Store::append(const Batch& batch) {
+  HDB_TRY(check_open());
+  HDB_TRY(validate_batch(batch.events, batch.changes));
+  for (const Event& event : batch.events) HDB_TRY(check_metadata(event.metadata));
+  HDB_TRY(check_changes(batch.changes));
+
+  PendingAppend pending;
+  pending.durability = batch.durability.value_or(options_.durability);
+  Fresh fresh;
+  do {
+    fresh = HDB_TRY(leave_out_duplicates(batch.events));
+    if (fresh.events.empty() && batch.changes.empty()) break;
+    pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_});
+    pending.ids = fresh.ids;
+    pending.looked_up_to = fresh.looked_up_to;
+    pending.is_done = false;
+    HDB_TRY(wait_for_room(weight_of(pending.batch)));
+    commit_queue_.run(pending, [this] { lead_commit(); });
+    if (pending.outcome == PendingAppend::Outcome::kRetry) {
+      HDB_TRY(visibility_->wait_published(pending.retry_after));
+    }
+  } while (pending.outcome == PendingAppend::Outcome::kRetry);
+
+  AppendResult result;
+  result.count = fresh.events.size();
+  result.duplicates = std::move(fresh.duplicates);
+  counters_.duplicates.fetch_add(result.duplicates.size() + fresh.twins.size(), std::memory_order_relaxed);
+  if (fresh.events.empty() && batch.changes.empty()) {
+    const Published published = visibility_->read().at;
+    result.first_position = published.position_end;
+    if (pending.durability == Durability::kSync) HDB_TRY(make_durable(published.position_end));
+    return result;
+  }
+  if (pending.outcome == PendingAppend::Outcome::kFailed) return pending.error;
+  result.first_position = pending.first_position;
+  HDB_TRY(apply(pending));
+  for (const Fresh::Twin& twin : fresh.twins) {
+    result.duplicates.push_back({twin.index, result.first_position + twin.of_fresh});
+  }
+  std::sort(result.duplicates.begin(), result.duplicates.end(),
+            [](const auto& a, const auto& b) { return a.index < b.index; });
+  return result;
+}
+
+Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) {
+  Fresh fresh;
+  fresh.events = events;
+  if (std::none_of(events.begin(), events.end(), [](const Event& event) { return event.id.has_value(); })) return fresh;
+
+  const Visibility::Read read = visibility_->read();
+  fresh.looked_up_to = read.at.next_sequence;
+  std::map<EventId, std::size_t> places;  // of the batch's own ids, in `kept`
+  fresh.kept.reserve(events.size());
+  for (std::size_t index = 0; index < events.size(); ++index) {
+    const Event& event = events[index];
+    if (event.id) {
+      const auto position = HDB_TRY(find_id(*read.view, read.at.position_end, *event.id));
+      if (position) {
+        const FoundEvent stored = HDB_TRY(fetch(*read.view, *position));
+        if (!is_same(event, stored.record)) return conflicting(*event.id, "at position " + std::to_string(*position));
+        fresh.duplicates.push_back({index, *position});
+        continue;
+      }
+      const auto [twin, is_new] = places.try_emplace(*event.id, fresh.kept.size());
+      if (!is_new) {
+        const Buffer first = encoded(fresh.kept[twin->second]);
+        if (!is_same(event, RecordView::trusted(bytes_of(first)))) {
+          return conflicting(*event.id, "earlier in the same batch");
+        }
+        fresh.twins.push_back({index, twin->second});
+        continue;
+      }
+      fresh.ids.push_back(*event.id);
+    }
+    fresh.kept.push_back(event);
+  }
+  fresh.events = fresh.kept;
+  return fresh;
+}
+
+Status Store::check_changes(std::span<const KeyValueChange> changes) {
+  if (changes.empty()) return {};
+  MutexLock lock(state_mutex_);
+  for (const KeyValueChange& change : changes) HDB_TRY(check_keyspace(change.keyspace));
+  return {};
+}
+
+void Store::lead_commit() {
+  MutexLock log_lock(log_mutex_);
+  const std::span<PendingAppend* const> group = commit_queue_.take();
+  Status status;
+  try {
+    status = write_group(group);
+  } catch (const std::exception& error) {
+    status = Status::error(StatusCode::kOutOfMemory, std::string("append: ") + error.what());
+  }
+  if (status.ok()) return;
+  for (PendingAppend* pending : group) {
+    pending->outcome = PendingAppend::Outcome::kFailed;
+    pending->error = status;
+  }
+}
+
+Status Store::write_group(std::span<PendingAppend* const> group) {
+  {
+    MutexLock lock(state_mutex_);
+    if (!write_error_.ok()) return write_error_;
+  }
+  // Who goes: everyone whose ids nobody else has committed or is committing now.
+  std::vector<PendingAppend*> members;
+  std::vector<ByteView> batches;
+  std::set<EventId> group_ids;
+  std::uint64_t group_bytes = 0;
+  std::uint64_t events = 0;
+  std::uint64_t changes = 0;
+  bool is_durable = false;
+  for (PendingAppend* pending : group) {
+    pending->outcome = PendingAppend::Outcome::kWritten;
+    is_durable |= pending->durability == Durability::kSync;
+    if (pending->batch.bytes().empty()) continue;
+    std::optional<SequenceNumber> retry_after = recent_ids_.conflict(pending->ids, pending->looked_up_to);
+    const bool meets_twin = std::any_of(pending->ids.begin(), pending->ids.end(),
+                                        [&](const EventId& id) { return group_ids.contains(id); });
+    if (retry_after || meets_twin) {
+      pending->outcome = PendingAppend::Outcome::kRetry;
+      pending->retry_after = retry_after.value_or(next_sequence_.next());
+      continue;
+    }
+    group_ids.insert(pending->ids.begin(), pending->ids.end());
+    members.push_back(pending);
+    batches.push_back(pending->batch.bytes());
+    group_bytes += pending->batch.bytes().size();
+    events += pending->batch.event_count();
+    changes += pending->batch.change_count();
+  }
+
+  if (!members.empty()) {
+    HDB_TRY(make_active_writable(group_bytes));
+    const Timestamp commit_time = std::max(last_commit_time_, clock_.wall());
+    const LogPoint before = log_->end();
+    const Result<LogPoint> end =
+        log_->append({.first_sequence = next_sequence_, .first_position = next_position_, .commit_time = commit_time,
+                      .batches = batches},
+                     is_durable);
+    if (!end.ok()) {
+      stop_writes(end.status());
+      return Status::error(StatusCode::kIoError, "append: outcome unknown: " + std::string(end.status().message()));
+    }
+    active_log_bytes_ += end->segment == before.segment ? end->offset - before.offset : end->offset;
+
+    const SequenceNumber group_end(next_sequence_.raw() + events + changes);
+    std::shared_ptr<MemTable> memtable;
+    {
+      MutexLock lock(state_mutex_);
+      memtable = active_;
+    }
+    visibility_->open_slot({group_end, next_position_ + events}, members.size());
+    for (PendingAppend* member : members) {
+      member->first_sequence = next_sequence_;
+      member->first_position = next_position_;
+      member->group_end = group_end;
+      member->commit_time = commit_time;
+      member->memtable = memtable;
+      active_claimed_bytes_.fetch_add(weight_of(member->batch), std::memory_order_relaxed);
+      recent_ids_.add(member->ids, group_end);
+      next_sequence_ = SequenceNumber(next_sequence_.raw() + member->batch.event_count() + member->batch.change_count());
+      next_position_ += member->batch.event_count();
+    }
+    last_commit_time_ = commit_time;
+    counters_.log_groups.fetch_add(1, std::memory_order_relaxed);
+  } else if (is_durable) {
+    const Status synced = log_->sync();
+    if (!synced.ok()) {
+      stop_writes(synced);
+      return synced;
+    }
+  }
+  if (is_durable) durable_position_end_.store(next_position_, std::memory_order_release);
+
+  last_append_ = clock_.monotonic();
+  const bool has_interval = std::any_of(members.begin(), members.end(), [](const PendingAppend* member) {
+    return member->durability == Durability::kInterval;
+  });
+  if (is_durable) {
+    first_unsynced_.reset();
+  } else if (has_interval && !first_unsynced_) {
+    first_unsynced_ = last_append_;
+  }
+  if (!members.empty()) arm_log_timer();
+  return {};
+}
+
+Status Store::apply(PendingAppend& pending) {
+  const std::uint64_t events = pending.batch.event_count();
+  const std::uint64_t changes = pending.batch.change_count();
+  try {
+    pending.memtable->add(std::move(pending.batch), pending.first_sequence, pending.first_position, pending.commit_time);
+  } catch (const std::bad_alloc&) {
+    // In the log, so it comes back at the next open; nothing behind it can become visible before that.
+    const Status status = Status::error(
+        StatusCode::kOutOfMemory, "append: out of memory after the batch was logged: outcome unknown; reopen the store");
+    stop_writes(status);
+    visibility_->fail(status);
+    return status;
+  }
+  visibility_->batch_applied(pending.group_end);
+  HDB_TRY(visibility_->wait_published(pending.group_end));
+  counters_.events_appended.fetch_add(events, std::memory_order_relaxed);
+  counters_.key_value_changes.fetch_add(changes, std::memory_order_relaxed);
+  counters_.batches.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+Status Store::make_active_writable(std::uint64_t group_bytes) {
+  const bool is_full = active_claimed_bytes_.load(std::memory_order_relaxed) >= options_.memtable_bytes ||
+                       active_log_bytes_ >= options_.log_bytes_max / 2;
+  if (is_full) {
+    bool has_room = false;
+    {
+      MutexLock lock(state_mutex_);
+      has_room = sealed_.size() < options_.sealed_memtables_max;
+    }
+    // Past the bound by what was let through together: wait_for_room() holds back everyone after that.
+    if (has_room) HDB_TRY(seal_active());
+  }
+  return log_->prepare(group_bytes);
+}
+
+// The new memtable's log begins with a segment of its own, whose header is durable: a floor that no power loss can put
+// behind the end of the log.
+Status Store::seal_active() {
+  HDB_TRY(log_->start_segment());
+  auto fresh = std::make_shared<MemTable>(next_sequence_, next_position_);
+  MutexLock lock(state_mutex_);
+  sealed_.push_back(std::make_shared<const SealedMemTable>(SealedMemTable{.table = active_,
+                                                                          .next_sequence = next_sequence_,
+                                                                          .position_end = next_position_,
+                                                                          .log_end = log_->end(),
+                                                                          .last_commit_time = last_commit_time_}));
+  active_ = std::move(fresh);
+  active_claimed_bytes_.store(0, std::memory_order_relaxed);
+  active_log_bytes_ = 0;
+  publish_view();
+  schedule_flush();
+  return {};
+}
+
+void Store::stop_writes(const Status& error) {
+  {
+    MutexLock lock(state_mutex_);
+    if (!write_error_.ok()) return;
+    write_error_ = Status::error(StatusCode::kClosed, "writes are refused after an error: " + std::string(error.message()) +
+                                                          "; close the store, mend the cause and open it again");
+    state_signal_.notify_all();
+  }
+  notify(Notice::kError, std::string(error.message()));
+}
+
+Status Store::wait_for_room(std::uint64_t batch_bytes) {
+  std::chrono::microseconds delay{0};
+  std::string reason;
+  {
+    MutexLock lock(state_mutex_);
+    const auto stall_began = clock_.monotonic();
+    while (true) {
+      if (!write_error_.ok()) return write_error_;
+      HDB_TRY(check_open());
+      const Pressure pressure = pressure_now();
+      if (pressure.share < 1) {
+        if (pressure.share > 0 && pressure.drain_bytes_per_s > 0) {
+          const double seconds = pressure.share * static_cast<double>(batch_bytes) / pressure.drain_bytes_per_s;
+          delay = std::min(kDelayMax, std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+        }
+        break;
+      }
+      if (!background_error_.ok()) {
+        return background_error_.in_context("append refused: memory is full and cannot be flushed");
+      }
+      if (reason.empty()) {
+        reason = pressure.reason;
+        counters_.stalls.fetch_add(1, std::memory_order_relaxed);
+        notify(Notice::kStall, "appends wait: " + reason);
+      }
+      background_->wait(state_mutex_, state_signal_);
+    }
+    if (!reason.empty()) {
+      const auto stalled = std::chrono::duration_cast<std::chrono::microseconds>(clock_.monotonic() - stall_began);
+      counters_.stall_us.fetch_add(static_cast<std::uint64_t>(stalled.count()), std::memory_order_relaxed);
+    }
+  }
+  if (delay.count() > 0) {
+    counters_.slowdowns.fetch_add(1, std::memory_order_relaxed);
+    counters_.stall_us.fetch_add(static_cast<std::uint64_t>(delay.count()), std::memory_order_relaxed);
+    background_->sleep(delay);
+  }
+  return {};
+}
+
+Store::Pressure Store::pressure_now() const {
+  const double fill = static_cast<double>(active_claimed_bytes_.load(std::memory_order_relaxed)) /
+                      static_cast<double>(options_.memtable_bytes);
+  Pressure memory;
+  if (sealed_.size() >= options_.sealed_memtables_max) {
+    memory = {fill, flush_bytes_per_s_, std::to_string(sealed_.size()) + " sealed memtables wait for their flush"};
+  }
+  const std::size_t level0 = version_->level(0).size();
+  const std::size_t stop = options_.level0_stop_trigger;
+  Pressure tables;
+  if (level0 > stop / 2) {
+    tables = {static_cast<double>(level0 - stop / 2) / static_cast<double>(stop - stop / 2), compact_bytes_per_s_,
+              std::to_string(level0) + " keyspace tables in level 0 wait for compaction"};
+  }
+  return memory.share >= tables.share ? memory : tables;
+}
+
+Status Store::sync() {
+  HDB_TRY(check_open());
+  PendingAppend pending;
+  pending.durability = Durability::kSync;
+  commit_queue_.run(pending, [this] { lead_commit(); });
+  return pending.outcome == PendingAppend::Outcome::kFailed ? pending.error : Status();
+}
+
+Status Store::make_durable(Position position_end) {
+  if (durable_position_end_.load(std::memory_order_acquire) >= position_end) return {};
+  return sync();
+}
+
+}  // namespace hdb

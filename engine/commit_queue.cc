@@ -1,0 +1,31 @@
+#include "engine/commit_queue.h"
+
+namespace hdb {
+
+void CommitQueue::run(PendingAppend& pending, const std::function<void()>& lead) {
+  {
+    MutexLock lock(mutex_);
+    waiting_.push_back(&pending);
+    while (!pending.is_done && (has_leader_ || waiting_.front() != &pending)) pending.signal.wait(mutex_);
+    if (pending.is_done) return;
+    has_leader_ = true;
+  }
+  lead();
+  MutexLock lock(mutex_);
+  has_leader_ = false;
+  for (PendingAppend* led : group_) {
+    led->is_done = true;
+    if (led != &pending) led->signal.notify_one();
+  }
+  group_.clear();
+  if (!waiting_.empty()) waiting_.front()->signal.notify_one();
+}
+
+std::span<PendingAppend* const> CommitQueue::take() {
+  MutexLock lock(mutex_);
+  group_.assign(waiting_.begin(), waiting_.end());
+  waiting_.clear();
+  return group_;
+}
+
+}  // namespace hdb

@@ -1,0 +1,124 @@
+// Background compaction: asks the picker, runs the job, installs its edit. Several at once, on disjoint tables.
+#include <algorithm>
+
+#include "compaction/job.h"
+#include "engine/store.h"
+#include "engine/table_settings.h"
+#include "io/file_name.h"
+
+namespace hdb {
+
+namespace {
+
+constexpr std::chrono::milliseconds kRetryDelay{1000};
+
+std::uint64_t bytes_of_tables(const std::vector<std::shared_ptr<const sstable::TableMeta>>& tables) {
+  std::uint64_t bytes = 0;
+  for (const auto& table : tables) bytes += table->file_bytes;
+  return bytes;
+}
+
+}  // namespace
+
+void Store::schedule_compactions() {
+  while (!is_stopping_.load(std::memory_order_acquire) && write_error_.ok() &&
+         running_compactions_ < options_.background_threads) {
+    auto plan = compaction::pick(*version_, picker_settings(options_), compacting_);
+    if (!plan) return;
+    for (const FileNumber number : plan->input_numbers()) compacting_.insert(number);
+    ++running_compactions_;
+    background_->submit(Background::Priority::kCompaction,
+                        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] {
+                          run_compaction(*chosen);
+                        });
+  }
+}
+
+void Store::run_compaction(const compaction::Plan& plan) {
+  Status status;
+  try {
+    status = compact_once(plan);
+  } catch (const std::exception& error) {
+    status = Status::error(StatusCode::kOutOfMemory, std::string("compaction: ") + error.what());
+  }
+  collect_garbage();
+  const bool is_stopping = is_stopping_.load(std::memory_order_acquire);
+  if (!status.ok() && !is_stopping) note_background_error(status);
+  MutexLock lock(state_mutex_);
+  for (const FileNumber number : plan.input_numbers()) compacting_.erase(number);
+  --running_compactions_;
+  if (status.ok()) {
+    schedule_compactions();
+  } else if (!is_stopping && status.code() != StatusCode::kCorruption) {
+    // Its outputs are discarded, its inputs still there. Damage stays: compaction leaves it to verify and salvage.
+    background_->after(kRetryDelay, [this] {
+      MutexLock retry_lock(state_mutex_);
+      schedule_compactions();
+    });
+  }
+  state_signal_.notify_all();
+}
+
+Status Store::compact_once(const compaction::Plan& plan) {
+  const auto began = clock_.monotonic();
+  compaction::JobContext context{
+      .env = env_,
+      .directory = directory_,
+      .tables = *tables_,
+      .settings = merge_settings(options_),
+      .table_bytes_target = options_.table_bytes_target,
+      .held_sequences = visibility_->held_sequences(),
+      .next_file_number = [this] { return next_file_number(); },
+      .is_stopping = [this] { return is_stopping_.load(std::memory_order_acquire); },
+      .pace = [this](std::uint64_t bytes) { pace_compaction(bytes); },
+  };
+  const compaction::VersionEdit edit = HDB_TRY(compaction::run_job(plan, context));
+  HDB_TRY(install(edit, nullptr));
+
+  counters_.compactions.fetch_add(1, std::memory_order_relaxed);
+  if (plan.is_move) {
+    counters_.table_moves.fetch_add(1, std::memory_order_relaxed);
+    return {};
+  }
+  std::uint64_t written = 0;
+  for (const auto& added : edit.added) written += added.meta->file_bytes;
+  counters_.table_bytes_compacted.fetch_add(written, std::memory_order_relaxed);
+  const std::uint64_t read = bytes_of_tables(plan.all_inputs());
+  const std::chrono::duration<double> took = clock_.monotonic() - began;
+  {
+    MutexLock lock(state_mutex_);
+    if (took.count() > 0) compact_bytes_per_s_ = static_cast<double>(read) / took.count();
+  }
+  notify(Notice::kCompaction, "merged " + std::to_string(plan.all_inputs().size()) + " tables of " +
+                                  std::to_string(read) + " bytes into " + std::to_string(written) + " bytes");
+  return {};
+}
+
+void Store::pace_compaction(std::uint64_t bytes) {
+  if (options_.compaction_bytes_per_s == 0) return;
+  const double seconds = static_cast<double>(bytes) / static_cast<double>(options_.compaction_bytes_per_s);
+  background_->sleep(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+}
+
+Status Store::compact() {
+  HDB_TRY(flush());
+  MutexLock lock(state_mutex_);
+  while (true) {
+    while (running_compactions_ > 0) {
+      HDB_TRY(check_open());
+      background_->wait(state_mutex_, state_signal_);
+    }
+    if (!write_error_.ok()) return write_error_;
+    if (!background_error_.ok()) return background_error_;
+    auto plan = compaction::pick_full(*version_, picker_settings(options_));
+    if (!plan) return {};
+    for (const FileNumber number : plan->input_numbers()) compacting_.insert(number);
+    ++running_compactions_;
+    background_->submit(Background::Priority::kCompaction,
+                        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] {
+                          run_compaction(*chosen);
+                        });
+  }
+}
+
+}  // namespace hdb

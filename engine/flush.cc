@@ -1,0 +1,199 @@
+// From a sealed memtable to tables: one flush at a time, oldest first, so that tables and the log's floor advance in
+// commit order.
+#include "compaction/retain.h"
+#include "engine/store.h"
+#include "engine/table_settings.h"
+#include "io/file_name.h"
+#include "sstable/event_table_builder.h"
+#include "sstable/key_table_builder.h"
+
+namespace hdb {
+
+namespace {
+
+constexpr std::chrono::milliseconds kRetryDelay{1000};
+
+Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, FileNumber number,
+                                             const sstable::TableSettings& settings, const MemTable& memtable,
+                                             Position end) {
+  auto file = HDB_TRY(env.create(path));
+  sstable::EventTableBuilder builder(std::move(file), number, settings);
+  for (Position position = memtable.position_begin(); position < end; ++position) {
+    const StoredRecord stored = memtable.event(position);
+    HDB_TRY(builder.add(position, stored.commit_time, stored.record));
+  }
+  return builder.finish();
+}
+
+// Leaves out the versions nobody can see any more; tombstones stay, for what may lie beneath.
+Result<sstable::TableMeta> write_key_table(Env& env, const std::string& path, FileNumber number,
+                                           const sstable::TableSettings& settings, const MemTable& memtable,
+                                           std::span<const SequenceNumber> held) {
+  auto file = HDB_TRY(env.create(path));
+  sstable::KeyTableBuilder builder(std::move(file), number, settings);
+  const auto entries = memtable.entries();
+  compaction::Retention retention(held, /*is_bottom_level=*/false);
+  for (bool is_valid = entries->seek_to_first(); is_valid; is_valid = entries->next()) {
+    if (retention.keeps(entries->entry())) HDB_TRY(builder.add(entries->entry()));
+  }
+  HDB_TRY(entries->status());
+  return builder.finish();
+}
+
+}  // namespace
+
+void Store::schedule_flush() {
+  if (is_flushing_ || sealed_.empty()) return;
+  is_flushing_ = true;
+  background_->submit(Background::Priority::kFlush, [this] { run_flush(); });
+}
+
+void Store::run_flush() {
+  std::shared_ptr<const SealedMemTable> oldest;
+  {
+    MutexLock lock(state_mutex_);
+    oldest = sealed_.front();
+  }
+  Status status;
+  try {
+    status = flush_oldest(oldest);
+  } catch (const std::exception& error) {
+    status = Status::error(StatusCode::kOutOfMemory, std::string("flush: ") + error.what());
+  }
+  collect_garbage();
+  if (!status.ok()) note_background_error(status);
+  MutexLock lock(state_mutex_);
+  is_flushing_ = false;
+  if (status.ok()) {
+    background_error_ = {};
+    schedule_flush();
+    schedule_compactions();
+  } else if (write_error_.ok()) {
+    // A failed table is discarded; the memtable and its log are still there to make another.
+    background_->after(kRetryDelay, [this] {
+      MutexLock retry_lock(state_mutex_);
+      schedule_flush();
+    });
+  }
+  state_signal_.notify_all();
+}
+
+Status Store::flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed) {
+  HDB_TRY(visibility_->wait_published(sealed->next_sequence));
+  HDB_TRY(write_flush(sealed));
+  MutexLock lock(log_mutex_);
+  return log_->remove_below(sealed->log_end);
+}
+
+Status Store::write_flush(const std::shared_ptr<const SealedMemTable>& sealed) {
+  const auto began = clock_.monotonic();
+  compaction::VersionEdit edit;
+  HDB_TRY(write_tables(*sealed, edit));
+  edit.next_sequence = sealed->next_sequence;
+  edit.position_end = sealed->position_end;
+  edit.last_commit_time = sealed->last_commit_time;
+  edit.log_floor = sealed->log_end;
+  edit.next_file_number = FileNumber(file_number_.load(std::memory_order_relaxed));
+  HDB_TRY(install(edit, sealed.get()));
+
+  std::uint64_t bytes = 0;
+  for (const auto& added : edit.added) bytes += added.meta->file_bytes;
+  const std::chrono::duration<double> took = clock_.monotonic() - began;
+  {
+    MutexLock lock(state_mutex_);
+    if (took.count() > 0) flush_bytes_per_s_ = static_cast<double>(sealed->table->bytes()) / took.count();
+  }
+  counters_.flushes.fetch_add(1, std::memory_order_relaxed);
+  counters_.table_bytes_flushed.fetch_add(bytes, std::memory_order_relaxed);
+  notify(Notice::kFlush, "flushed " + std::to_string(sealed->table->event_count()) + " events and " +
+                             std::to_string(sealed->table->change_count()) + " key-value changes into " +
+                             std::to_string(bytes) + " bytes");
+  return {};
+}
+
+Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit) {
+  const MemTable& memtable = *sealed.table;
+  const sstable::TableSettings settings = flush_settings(options_);
+  std::vector<std::string> written;
+  const auto write = [&](std::uint32_t level, const auto& make) -> Status {
+    const FileNumber number = next_file_number();
+    const std::string path = table_path(directory_, number);
+    written.push_back(path);
+    Result<sstable::TableMeta> meta = make(path, number);
+    if (!meta.ok()) return meta.status();
+    edit.added.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta).value())});
+    return {};
+  };
+  Status status;
+  if (sealed.position_end > memtable.position_begin()) {
+    status = write(compaction::kEventLevel, [&](const std::string& path, FileNumber number) {
+      return write_event_table(env_, path, number, settings, memtable, sealed.position_end);
+    });
+  }
+  if (status.ok() && memtable.change_count() > 0) {
+    const std::vector<SequenceNumber> held = visibility_->held_sequences();
+    status = write(0, [&](const std::string& path, FileNumber number) {
+      return write_key_table(env_, path, number, settings, memtable, held);
+    });
+  }
+  if (status.ok() && !written.empty()) status = env_.sync_directory(table_directory(directory_));
+  if (!status.ok()) {
+    for (const std::string& path : written) ignore(env_.remove(path), "an orphan is deleted at the next open");
+  }
+  return status;
+}
+
+Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable* flushed) {
+  MutexLock manifest_lock(manifest_mutex_);
+  if (const Status recorded = manifest_->append(edit); !recorded.ok()) {
+    stop_writes(recorded);
+    return recorded;
+  }
+  MutexLock lock(state_mutex_);
+  auto applied = compaction::apply(*version_, edit);
+  HDB_CHECK(applied.ok());  // the manifest took it: it fits
+  for (const FileNumber removed : edit.removed) {
+    if (const auto meta = version_->find(removed); meta != nullptr && applied->find(removed) == nullptr) {
+      obsolete_.push_back({removed, meta});
+    }
+  }
+  version_ = std::make_shared<const compaction::Version>(std::move(applied).value());
+  if (flushed != nullptr) {
+    HDB_CHECK(!sealed_.empty() && sealed_.front().get() == flushed);
+    sealed_.pop_front();
+  }
+  publish_view();
+  state_signal_.notify_all();
+  return {};
+}
+
+Status Store::flush() {
+  HDB_TRY(check_open());
+  SequenceNumber up_to;
+  {
+    MutexLock log_lock(log_mutex_);
+    bool has_unflushed = false;
+    {
+      MutexLock lock(state_mutex_);
+      if (!write_error_.ok()) return write_error_;
+      has_unflushed = next_sequence_ > active_->sequence_begin();
+    }
+    up_to = next_sequence_;
+    if (has_unflushed) HDB_TRY(seal_active());
+  }
+  return wait_for_flushes(up_to);
+}
+
+Status Store::wait_for_flushes(SequenceNumber up_to) {
+  MutexLock lock(state_mutex_);
+  while (!sealed_.empty() && sealed_.front()->table->sequence_begin() < up_to) {
+    if (!write_error_.ok()) return write_error_;
+    if (!background_error_.ok()) return background_error_;
+    background_->wait(state_mutex_, state_signal_);
+  }
+  return {};
+}
+
+FileNumber Store::next_file_number() { return FileNumber(file_number_.fetch_add(1, std::memory_order_relaxed)); }
+
+}  // namespace hdb

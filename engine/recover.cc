@@ -1,0 +1,233 @@
+// Opening a store: the directory, the manifest, the log behind it, and a fresh log segment for this open.
+#include <algorithm>
+#include <random>
+
+#include "base/checksum.h"
+#include "engine/store.h"
+#include "engine/table_settings.h"
+#include "io/file_name.h"
+#include "wal/format.h"
+
+namespace hdb {
+
+namespace {
+
+StoreId make_store_id(std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const std::uint64_t halves[2] = {random(), random()};
+  StoreId id;
+  std::memcpy(id.data(), halves, sizeof halves);
+  id[6] = static_cast<std::uint8_t>((id[6] & 0x0f) | 0x40);  // UUIDv4
+  id[8] = static_cast<std::uint8_t>((id[8] & 0x3f) | 0x80);
+  return id;
+}
+
+bool is_left_by_creation(const std::string& name) {
+  return name == "LOCK" || name == "wal" || name == "sstables" || parse_manifest_name(name) || is_temporary_name(name);
+}
+
+Result<std::vector<std::string>> list_if_present(Env& env, const std::string& directory) {
+  auto names = env.list(directory);
+  if (!names.ok() && names.status().code() == StatusCode::kNotFound) return std::vector<std::string>();
+  return names;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Store>> Store::open(const std::string& directory, const Options& options, OpenMode mode,
+                                           Hooks hooks, Platform platform) {
+  HDB_TRY(validate(options));
+  const std::shared_ptr<Store> store(new Store(directory, options, std::move(hooks), std::move(platform)));
+  HDB_TRY(store->take_directory(mode));
+  HDB_TRY(store->recover());
+  return store;
+}
+
+Status Store::take_directory(OpenMode mode) {
+  const bool is_store = HDB_TRY(env_.exists(current_path(directory_)));
+  if (is_store && mode == OpenMode::kCreate) {
+    return Status::invalid_argument(directory_ + ": is a store already; open it, or choose another directory");
+  }
+  if (!is_store) {
+    if (mode == OpenMode::kOpen) {
+      return Status::not_found(directory_ + ": is not an HDB store (it has no file CURRENT); create one with 'hdb init'");
+    }
+    HDB_TRY(check_creatable());
+    HDB_TRY(env_.create_directory(directory_));
+  }
+  directory_lock_ = HDB_TRY(env_.lock(lock_path(directory_)));
+  // Another process may have created the store before the lock was ours.
+  if (!is_store && !HDB_TRY(env_.exists(current_path(directory_)))) HDB_TRY(create_files());
+  return {};
+}
+
+Status Store::check_creatable() {
+  for (const std::string& name : HDB_TRY(list_if_present(env_, directory_))) {
+    if (is_left_by_creation(name)) continue;
+    return Status::invalid_argument(directory_ + ": holds other files (" + name +
+                                    ") and is no store; choose an empty or a new directory");
+  }
+  for (const std::string& held : {log_directory(directory_), table_directory(directory_)}) {
+    if (HDB_TRY(list_if_present(env_, held)).empty()) continue;
+    return Status::corruption(directory_ + ": has data in " + held +
+                              " but no file CURRENT; restore CURRENT (it names the newest MANIFEST file), or move the "
+                              "directory away");
+  }
+  return {};
+}
+
+Status Store::create_files() {
+  HDB_TRY(env_.create_directory(log_directory(directory_)));
+  HDB_TRY(env_.create_directory(table_directory(directory_)));
+  HDB_TRY(env_.sync_directory(directory_));
+  return compaction::Manifest::create(env_, directory_, make_store_id(seed_ ^ 0x5d1f7a2bc3e9)).status();
+}
+
+Status Store::recover() {
+  compaction::Recovered recovered = HDB_TRY(compaction::Manifest::recover(env_, directory_));
+  const compaction::ManifestState& state = recovered.state;
+  id_ = state.store_id;
+  epoch_ = state.epoch.next();
+  id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
+  HDB_TRY(remove_orphans(state, recovered.manifest->number()));
+  {
+    MutexLock manifest_lock(manifest_mutex_);
+    manifest_ = std::move(recovered.manifest);
+  }
+  auto first_view = std::make_shared<ReadView>();
+  {
+    MutexLock log_lock(log_mutex_);
+    MutexLock lock(state_mutex_);
+    next_sequence_ = state.next_sequence;
+    next_position_ = state.position_end;
+    last_commit_time_ = state.last_commit_time;
+    active_ = std::make_shared<MemTable>(next_sequence_, next_position_);
+    version_ = std::make_shared<const compaction::Version>(state.version);
+    for (const auto& named : state.keyspaces) keyspaces_.emplace_back(named.name, Keyspace(named.id));
+    std::sort(keyspaces_.begin(), keyspaces_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    first_view->active = active_;
+    first_view->version = version_;
+    visibility_ = std::make_shared<Visibility>(std::move(first_view), Published{next_sequence_, next_position_});
+  }
+  HDB_TRY(start_log(state));
+  MutexLock lock(state_mutex_);
+  schedule_compactions();
+  return {};
+}
+
+// Files that no manifest names: left by a process that died, or of tables that were being read when it did.
+Status Store::remove_orphans(const compaction::ManifestState& state, FileNumber manifest) {
+  std::uint64_t next = std::max(state.next_file_number.raw(), manifest.raw() + 1);
+  const std::string tables = table_directory(directory_);
+  for (const std::string& name : HDB_TRY(env_.list(tables))) {
+    const auto number = parse_table_name(name);
+    if (number && state.version.find(*number) != nullptr) continue;
+    if (!number && !is_temporary_name(name)) continue;  // somebody else's
+    if (number) next = std::max(next, number->raw() + 1);
+    HDB_TRY(env_.remove(tables + "/" + name));
+  }
+  for (const std::string& name : HDB_TRY(env_.list(directory_))) {
+    const auto number = parse_manifest_name(name);
+    const bool is_old_manifest = number && *number != manifest;
+    if (is_old_manifest || is_temporary_name(name)) HDB_TRY(env_.remove(directory_ + "/" + name));
+    if (number) next = std::max(next, number->raw() + 1);
+  }
+  file_number_.store(next, std::memory_order_relaxed);
+  return {};
+}
+
+// Applies the log to the memtable; one that fills is flushed before the next begins, so that memory stays bounded.
+Status Store::replay_group(const wal::Group& group) {
+  MutexLock log_lock(log_mutex_);
+  std::shared_ptr<MemTable> memtable;
+  {
+    MutexLock lock(state_mutex_);
+    memtable = active_;
+  }
+  std::uint64_t events = 0;
+  std::uint64_t sequences = 0;
+  for (const BatchView& batch : group.batches) {
+    memtable->add(EncodedBatch::copy_of(batch.bytes()), SequenceNumber(group.first_sequence.raw() + sequences),
+                  group.first_position + events, group.commit_time);
+    events += batch.event_count();
+    sequences += batch.sequence_count();
+  }
+  next_sequence_ = SequenceNumber(group.first_sequence.raw() + sequences);
+  next_position_ = group.first_position + events;
+  last_commit_time_ = group.commit_time;
+  visibility_->open_slot({next_sequence_, next_position_}, 1);
+  visibility_->batch_applied(next_sequence_);
+  active_claimed_bytes_.store(memtable->bytes(), std::memory_order_relaxed);
+  if (memtable->bytes() < options_.memtable_bytes) return {};
+
+  const auto full = std::make_shared<const SealedMemTable>(SealedMemTable{.table = memtable,
+                                                                          .next_sequence = next_sequence_,
+                                                                          .position_end = next_position_,
+                                                                          .log_end = group.end,
+                                                                          .last_commit_time = last_commit_time_});
+  {
+    MutexLock lock(state_mutex_);
+    sealed_.push_back(full);
+    active_ = std::make_shared<MemTable>(next_sequence_, next_position_);
+    active_claimed_bytes_.store(0, std::memory_order_relaxed);
+    publish_view();
+  }
+  // The floor that the flush records must be durable, and a process that died may have left it to the page cache.
+  auto segment = HDB_TRY(env_.open_log(segment_path(directory_, group.end.segment)));
+  HDB_TRY(segment->sync());
+  HDB_TRY(segment->close());
+  return write_flush(full);
+}
+
+Status Store::start_log(const compaction::ManifestState& state) {
+  wal::WriterStart start{.store_id = id_, .epoch = epoch_, .segment = SegmentNumber(1), .segment_bytes = options_.log_segment_bytes};
+  LogPoint floor = state.log_floor;
+  if (state.is_log_open) {
+    const wal::ReplayStart from{.store_id = id_,
+                                .epoch_max = state.epoch,
+                                .floor = state.log_floor,
+                                .next_sequence = state.next_sequence,
+                                .next_position = state.position_end};
+    const wal::ReplayEnd end =
+        HDB_TRY(wal::replay(env_, directory_, from, [this](const wal::Group& group) { return replay_group(group); }));
+    HDB_TRY(wal::cut_tail(env_, directory_, end));
+    counters_.recovered_groups.store(end.groups, std::memory_order_relaxed);
+    counters_.torn_tail_bytes_cut.store(end.torn_bytes, std::memory_order_relaxed);
+    if (end.torn_bytes > 0) {
+      notify(Notice::kTornTail, "cut " + std::to_string(end.torn_bytes) + " bytes of a torn log tail: " + end.torn_reason);
+    }
+    start.segment = end.end.segment.next();
+    start.recovered_end = end.end;
+    MutexLock log_lock(log_mutex_);
+    last_commit_time_ = std::max(last_commit_time_, end.last_commit_time);
+  } else {
+    HDB_TRY(remove_log_files());
+    if (state.log_floor.segment.raw() > 0) start.segment = state.log_floor.segment;
+  }
+
+  MutexLock manifest_lock(manifest_mutex_);
+  MutexLock log_lock(log_mutex_);
+  start.next_sequence = next_sequence_;
+  start.next_position = next_position_;
+  log_ = HDB_TRY(wal::Writer::create(env_, directory_, start));
+  durable_position_end_.store(next_position_, std::memory_order_release);
+  bool is_replayed = false;
+  {
+    MutexLock lock(state_mutex_);
+    is_replayed = !active_->is_empty();
+  }
+  // What was replayed and not flushed keeps its log.
+  compaction::VersionEdit edit;
+  edit.epoch = epoch_;
+  edit.is_log_open = true;
+  edit.next_file_number = FileNumber(file_number_.load(std::memory_order_relaxed));
+  edit.last_commit_time = last_commit_time_;
+  if (!is_replayed) {
+    floor = {start.segment, wal::kSegmentHeaderBytes};
+    edit.log_floor = floor;
+  }
+  HDB_TRY(manifest_->append(edit));
+  return is_replayed ? Status() : log_->remove_below(floor);
+}
+
+}  // namespace hdb

@@ -1,0 +1,131 @@
+#include "engine/store.h"
+
+#include <algorithm>
+
+#include "io/file_name.h"
+
+namespace hdb {
+
+Store::Store(std::string directory, const Options& options, Hooks hooks, Platform platform)
+    : directory_(std::move(directory)),
+      options_(options),
+      hooks_(std::move(hooks)),
+      env_(*platform.env),
+      clock_(*platform.clock),
+      seed_(platform.seed),
+      block_cache_(std::make_unique<sstable::BlockCache>(options.block_cache_bytes)),
+      tables_(std::make_unique<sstable::TableCache>(env_, directory_, options.open_tables_max, *block_cache_)),
+      background_(std::move(platform.background)) {}
+
+Store::~Store() { ignore(close(/*is_forced=*/true), "a destructor cannot report"); }
+
+Status Store::check_open() const {
+  if (!is_closed_.load(std::memory_order_acquire)) return {};
+  return Status::error(StatusCode::kClosed, directory_ + ": the engine is closed; open it again");
+}
+
+void Store::publish_view() {
+  auto view = std::make_shared<ReadView>();
+  view->active = active_;
+  view->sealed.assign(sealed_.begin(), sealed_.end());
+  view->version = version_;
+  visibility_->install(std::move(view));
+}
+
+void Store::notify(Notice notice, const std::string& text) const {
+  if (hooks_.listener) hooks_.listener(notice, text);
+}
+
+void Store::note_background_error(const Status& error) {
+  {
+    MutexLock lock(state_mutex_);
+    background_error_ = error;
+    if (first_background_error_.ok()) first_background_error_ = error;
+  }
+  notify(Notice::kError, std::string(error.message()));
+}
+
+// Deletes the files of tables that no version shown to a reader holds any more.
+void Store::collect_garbage() {
+  std::vector<FileNumber> unused;
+  {
+    MutexLock lock(state_mutex_);
+    const auto is_unused = [&unused](const auto& table) {
+      if (!table.second.expired()) return false;
+      unused.push_back(table.first);
+      return true;
+    };
+    obsolete_.erase(std::remove_if(obsolete_.begin(), obsolete_.end(), is_unused), obsolete_.end());
+  }
+  for (const FileNumber number : unused) {
+    tables_->evict(number);
+    ignore(env_.remove(table_path(directory_, number)), "an orphan is deleted at the next open");
+  }
+}
+
+Status Store::close(bool is_forced) {
+  HDB_TRY(check_open());
+  if (visibility_ == nullptr) {  // open() failed before there was anything to close
+    background_->stop();
+    is_closed_.store(true, std::memory_order_release);
+    return {};
+  }
+  if (const std::size_t pins = visibility_->pin_count(); pins > 0 && !is_forced) {
+    return Status::error(StatusCode::kBusy, directory_ + ": " + std::to_string(pins) +
+                                                " cursors or snapshots are still open; let them go, then close again");
+  }
+  Status status = flush();
+  is_stopping_.store(true, std::memory_order_release);
+  {
+    MutexLock lock(state_mutex_);
+    while (is_flushing_ || running_compactions_ > 0) background_->wait(state_mutex_, state_signal_);
+  }
+  is_closed_.store(true, std::memory_order_release);
+  background_->stop();
+  if (status.ok()) {
+    status = close_log();
+  } else {
+    // What could not be flushed stays in the log; the next open replays it.
+    MutexLock lock(log_mutex_);
+    ignore(log_->sync(), "the first error is reported");
+  }
+  {
+    MutexLock lock(state_mutex_);
+    active_.reset();
+    sealed_.clear();
+    if (status.ok()) status = first_background_error_;
+  }
+  collect_garbage();
+  directory_lock_.reset();
+  return status;
+}
+
+// Everything is in tables: the log ends, and the manifest says so before its files go.
+Status Store::close_log() {
+  LogPoint end;
+  {
+    MutexLock lock(log_mutex_);
+    HDB_TRY(log_->close());
+    end = log_->end();
+  }
+  compaction::VersionEdit edit;
+  edit.log_floor = LogPoint{end.segment.next(), 0};
+  edit.is_log_open = false;
+  edit.next_file_number = FileNumber(file_number_.load(std::memory_order_relaxed));
+  MutexLock manifest_lock(manifest_mutex_);
+  HDB_TRY(manifest_->append(edit));
+  MutexLock lock(log_mutex_);
+  return remove_log_files();
+}
+
+Status Store::remove_log_files() {
+  const std::string directory = log_directory(directory_);
+  for (const std::string& name : HDB_TRY(env_.list(directory))) {
+    if (parse_segment_name(name)) HDB_TRY(env_.remove(directory + "/" + name));
+  }
+  return env_.sync_directory(directory);
+}
+
+std::string Store::store_id() const { return EventId(id_).to_string(); }
+
+}  // namespace hdb

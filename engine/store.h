@@ -1,0 +1,248 @@
+// engine/store.h: the state of an open store, its locks and its threads.
+//
+// Lock order (outer first): manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
+// shard. Two are held across IO: log_mutex_ across the log's writes and syncs, which is what makes log order equal
+// sequence order; manifest_mutex_ across an edit, which makes edits follow one another.
+//
+// thread        runs                        owns                         woken by         stopped by
+// caller        commit.cc read.cc query.cc  its batch, its view          -                -
+// flush         flush.cc, one at a time     the oldest sealed memtable   seal_active()    close(), after finishing
+// compaction    compaction.cc, n at a time  its plan's input tables      a flush, itself  close(), at the next block
+// timer         log_timer.cc                -                            an append        close()
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <hdb/engine.h>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/mutex.h"
+#include "compaction/manifest.h"
+#include "compaction/picker.h"
+#include "compaction/version.h"
+#include "engine/background.h"
+#include "engine/commit_queue.h"
+#include "engine/recent_ids.h"
+#include "engine/visibility.h"
+#include "io/env.h"
+#include "memtable/memtable.h"
+#include "sstable/block_cache.h"
+#include "sstable/table_cache.h"
+#include "wal/reader.h"
+#include "wal/writer.h"
+
+namespace hdb {
+
+// What a store stands on; tests bring their own.
+struct Platform {
+  Env* env = nullptr;
+  Clock* clock = nullptr;
+  std::unique_ptr<Background> background;
+  std::uint64_t seed = 0;  // of ids made by the store
+};
+
+// Counters since open; each is bumped where the thing happens, relaxed: nothing else is read on the strength of them.
+struct Counters {
+  std::atomic<std::uint64_t> events_appended{0}, duplicates{0}, key_value_changes{0}, batches{0}, log_groups{0};
+  std::atomic<std::uint64_t> table_bytes_flushed{0}, table_bytes_compacted{0}, flushes{0}, compactions{0}, table_moves{0};
+  std::atomic<std::uint64_t> slowdowns{0}, stalls{0}, stall_us{0};
+  std::atomic<std::uint64_t> recovered_groups{0}, torn_tail_bytes_cut{0};
+};
+
+// A place an event was found in: its bytes, kept alive by `pin`.
+struct FoundEvent {
+  Position position;
+  Timestamp commit_time;
+  RecordView record;
+  std::shared_ptr<const void> pin;
+};
+
+// Thread-safe, as Engine, whose methods it implements; arguments are checked here.
+class Store : public std::enable_shared_from_this<Store> {
+ public:
+  static Result<std::shared_ptr<Store>> open(const std::string& directory, const Options& options, OpenMode mode,
+                                             Hooks hooks, Platform platform);
+  ~Store();
+
+  // commit.cc
+  Result<AppendResult> append(const Batch& batch);
+  Status sync();
+
+  // read.cc
+  Result<std::optional<StoredEvent>> get(Position position, const Snapshot* at);
+  Result<std::optional<StoredEvent>> get(const EventId& id, const Snapshot* at);
+  Result<std::optional<Value>> get(Keyspace keyspace, ByteView key, const Snapshot* at);
+  Result<KeyCursor> scan(Keyspace keyspace, const KeyRange& range, const Snapshot* at);
+  Result<Snapshot> snapshot();
+
+  // query.cc
+  Result<EventCursor> query(const Query& query, const Snapshot* at);
+
+  // keyspaces.cc
+  Status check_keyspace(Keyspace keyspace) const HDB_REQUIRES(state_mutex_);
+  Result<Keyspace> keyspace(std::string_view name);
+  std::vector<std::pair<std::string, Keyspace>> keyspaces();
+
+  // flush.cc, compaction.cc, stats.cc
+  Status flush();
+  Status compact();
+  Stats stats();
+
+  // store.cc
+  std::string store_id() const;
+  // As Engine::close(). With `is_forced`, also while cursors live: their next call fails.
+  Status close(bool is_forced);
+
+  // For cursors: they live in their own files and read through these.
+  std::shared_ptr<const ReadView> view() const { return visibility_->view(); }
+  std::uint64_t generation() const noexcept { return visibility_->generation(); }
+  // The event at a position that `view` holds and that is published. kCorruption if a table is damaged.
+  Result<FoundEvent> fetch(const ReadView& view, Position position);
+  sstable::TableCache& tables() noexcept { return *tables_; }
+  const StoreId& id() const noexcept { return id_; }
+  Epoch epoch() const noexcept { return epoch_; }
+  // Makes the log durable at least up to the event before `position_end`.
+  Status make_durable(Position position_end);
+  // kClosed after close().
+  Status check_open() const;
+  Result<std::shared_ptr<const Snapshot::Pin>> pin_for(const Snapshot* at);
+
+ private:
+  Store(std::string directory, const Options& options, Hooks hooks, Platform platform);
+
+  // recover.cc: the steps of open(), in order.
+  Status take_directory(OpenMode mode);
+  Status check_creatable();
+  Status create_files();
+  Status recover();
+  Status remove_orphans(const compaction::ManifestState& state, FileNumber manifest);
+  Status start_log(const compaction::ManifestState& state);
+  Status replay_group(const wal::Group& group);
+
+  // commit.cc
+  struct Fresh;  // the events of a batch the store does not have yet
+  Result<Fresh> leave_out_duplicates(std::span<const Event> events);
+  Status check_changes(std::span<const KeyValueChange> changes);
+  Status wait_for_room(std::uint64_t batch_bytes);
+  void lead_commit();
+  Status write_group(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
+  Status apply(PendingAppend& pending);
+  Status make_active_writable(std::uint64_t group_bytes) HDB_REQUIRES(log_mutex_);
+  Status seal_active() HDB_REQUIRES(log_mutex_) HDB_EXCLUDES(state_mutex_);
+  // How near appends are to a bound: from share 0 they slow down, at 1 they stop.
+  struct Pressure {
+    double share = 0;
+    double drain_bytes_per_s = 0;  // how fast the debt was last worked off; 0: unknown
+    std::string reason;
+  };
+  Pressure pressure_now() const HDB_REQUIRES(state_mutex_);
+  static constexpr std::chrono::microseconds kDelayMax{100'000};  // of one append
+  // The first error of the log stops all later writes; reads go on.
+  void stop_writes(const Status& error);
+
+  // log_timer.cc
+  void arm_log_timer() HDB_REQUIRES(log_mutex_);
+  void on_log_timer();
+
+  // read.cc
+  Result<std::optional<Position>> find_id(const ReadView& view, Position position_end, const EventId& id);
+
+  // flush.cc
+  void schedule_flush() HDB_REQUIRES(state_mutex_);
+  void run_flush();
+  Status flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed);
+  // Tables and edit of a sealed memtable, and the view without it.
+  Status write_flush(const std::shared_ptr<const SealedMemTable>& sealed);
+  Status write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit);
+  Status wait_for_flushes(SequenceNumber up_to);
+  // Records `edit` durably, then shows its version to readers, without the memtable it flushed, if any.
+  Status install(const compaction::VersionEdit& edit, const SealedMemTable* flushed);
+  FileNumber next_file_number();
+
+  // compaction.cc
+  void schedule_compactions() HDB_REQUIRES(state_mutex_);
+  void run_compaction(const compaction::Plan& plan);
+  Status compact_once(const compaction::Plan& plan);
+  void pace_compaction(std::uint64_t bytes);
+
+  // store.cc
+  Status close_log();
+  Status remove_log_files();
+  void publish_view() HDB_REQUIRES(state_mutex_);
+  void notify(Notice notice, const std::string& text) const;
+  void collect_garbage();
+  void note_background_error(const Status& error);
+
+  // Constant after open.
+  const std::string directory_;
+  const Options options_;
+  const Hooks hooks_;
+  Env& env_;
+  Clock& clock_;
+  const std::uint64_t seed_;
+  StoreId id_{};
+  Epoch epoch_;
+  std::uint32_t id_random_ = 0;
+
+  // Each its own synchronisation.
+  std::unique_ptr<FileLock> directory_lock_;
+  std::unique_ptr<sstable::BlockCache> block_cache_;
+  std::unique_ptr<sstable::TableCache> tables_;
+  std::shared_ptr<Visibility> visibility_;
+  CommitQueue commit_queue_;
+  Counters counters_;
+  std::atomic<std::uint64_t> file_number_{1};           // the next; relaxed, unique by fetch_add
+  std::atomic<std::uint64_t> active_claimed_bytes_{0};  // log and memory the active memtable will hold: written under
+                                                        // log_mutex_, read without in wait_for_room()
+  std::atomic<std::uint64_t> durable_position_end_{0};  // release in write_group(), acquire in make_durable()
+  std::atomic<bool> is_stopping_{false};                // release in close(), acquire in compaction jobs
+  std::atomic<bool> is_closed_{false};                  // release in close(), acquire in check_open()
+
+  Mutex manifest_mutex_ HDB_ACQUIRED_BEFORE(log_mutex_, state_mutex_);
+  Mutex log_mutex_ HDB_ACQUIRED_BEFORE(state_mutex_);
+  Mutex state_mutex_;
+
+  std::unique_ptr<compaction::Manifest> manifest_ HDB_GUARDED_BY(manifest_mutex_);
+
+  std::unique_ptr<wal::Writer> log_ HDB_GUARDED_BY(log_mutex_);
+  SequenceNumber next_sequence_ HDB_GUARDED_BY(log_mutex_){1};
+  Position next_position_ HDB_GUARDED_BY(log_mutex_) = 0;
+  Timestamp last_commit_time_ HDB_GUARDED_BY(log_mutex_){};
+  RecentIds recent_ids_ HDB_GUARDED_BY(log_mutex_);
+  std::uint64_t active_log_bytes_ HDB_GUARDED_BY(log_mutex_) = 0;  // written since the active memtable began
+  bool is_timer_armed_ HDB_GUARDED_BY(log_mutex_) = false;
+  std::chrono::nanoseconds last_append_ HDB_GUARDED_BY(log_mutex_){0};
+  std::optional<std::chrono::nanoseconds> first_unsynced_ HDB_GUARDED_BY(log_mutex_);  // of kInterval appends
+
+  std::shared_ptr<MemTable> active_ HDB_GUARDED_BY(state_mutex_);
+  std::deque<std::shared_ptr<const SealedMemTable>> sealed_ HDB_GUARDED_BY(state_mutex_);  // oldest first
+  std::shared_ptr<const compaction::Version> version_ HDB_GUARDED_BY(state_mutex_);
+  std::vector<std::pair<std::string, Keyspace>> keyspaces_ HDB_GUARDED_BY(state_mutex_);  // by name
+  std::unordered_set<FileNumber> compacting_ HDB_GUARDED_BY(state_mutex_);  // inputs of running compactions
+  std::uint32_t running_compactions_ HDB_GUARDED_BY(state_mutex_) = 0;
+  bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
+  std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);
+  Status write_error_ HDB_GUARDED_BY(state_mutex_);       // of the log or the manifest: no more writes
+  Status background_error_ HDB_GUARDED_BY(state_mutex_);  // of the last flush or compaction, until one succeeds
+  Status first_background_error_ HDB_GUARDED_BY(state_mutex_);  // what close() reports
+  double compact_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;  // of the last compaction; 0: unknown
+  double flush_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;   // of the last flush; 0: unknown
+  CondVar state_signal_;  // state_mutex_: a flush or a compaction ended, or failed
+
+  // Last: its threads use all of the above.
+  std::unique_ptr<Background> background_;
+};
+
+}  // namespace hdb
