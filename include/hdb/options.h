@@ -71,7 +71,7 @@ struct Options {
 
   // Threads that flush and compact. [1, 64]. Read by: engine/background.cc.
   std::uint32_t background_threads = 2;
-  // Bytes per second that compaction may write; 0: as fast as it can. Read by: engine/compaction.cc.
+  // Bytes per second that compaction may write; 0: as fast as it can. [0, 1 TiB]. Read by: engine/compaction.cc.
   std::uint64_t compaction_bytes_per_s = 0;
 };
 
