@@ -1,0 +1,259 @@
+#include "base/batch.h"
+
+#include <string>
+
+#include "base/checksum.h"
+
+namespace hdb {
+
+namespace {
+
+constexpr std::size_t kSectionHeaderBytes = 8;
+constexpr std::size_t kChangeHeaderBytes = 8;
+constexpr std::uint16_t kSectionVersion = 1;  // of both kinds written now
+constexpr std::size_t kStoredKeyBytesMax = kKeyspacePrefixBytes + kKeyBytesMax;
+static_assert(kStoredKeyBytesMax <= UINT16_MAX);
+
+struct BatchHeader {
+  std::uint64_t checksum;
+  std::uint32_t batch_bytes;
+  std::uint32_t event_count;
+  std::uint32_t change_count;
+  std::uint16_t section_count;
+  std::uint16_t reserved;
+};
+static_assert(sizeof(BatchHeader) == kBatchHeaderBytes);
+static_assert(offsetof(BatchHeader, batch_bytes) == 8);
+static_assert(offsetof(BatchHeader, section_count) == 20);
+static_assert(std::has_unique_object_representations_v<BatchHeader>, "no hidden padding reaches the disk");
+
+struct SectionHeader {
+  SectionKind kind;
+  std::uint16_t version;
+  std::uint32_t bytes;
+};
+static_assert(sizeof(SectionHeader) == kSectionHeaderBytes);
+
+constexpr std::size_t round_up_to_8(std::size_t bytes) noexcept {
+  return (bytes + 7) & ~std::size_t{7};
+}
+
+std::size_t change_bytes(const KeyValueChange& change) noexcept {
+  return kChangeHeaderBytes + kKeyspacePrefixBytes + change.key.size() + (change.value ? change.value->size() : 0);
+}
+
+// Bytes of the two sections without their headers, and of the whole batch.
+struct BatchSizes {
+  std::size_t events = 0;
+  std::size_t changes = 0;
+  std::size_t batch = 0;
+};
+
+BatchSizes sizes_of(std::span<const Event> events, std::span<const KeyValueChange> changes) noexcept {
+  BatchSizes sizes;
+  for (const Event& event : events) sizes.events += record_bytes(event);
+  for (const KeyValueChange& change : changes) sizes.changes += change_bytes(change);
+  const std::size_t section_headers = ((events.empty() ? 0u : 1u) + (changes.empty() ? 0u : 1u)) * kSectionHeaderBytes;
+  sizes.batch = round_up_to_8(kBatchHeaderBytes + section_headers + sizes.events + sizes.changes);
+  return sizes;
+}
+
+std::byte* put_section_header(std::byte* at, SectionKind kind, std::size_t bytes) noexcept {
+  store(at, SectionHeader{kind, kSectionVersion, static_cast<std::uint32_t>(bytes)});
+  return at + kSectionHeaderBytes;
+}
+
+std::byte* put_bytes(std::byte* at, ByteView bytes) noexcept {
+  if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
+  return at + bytes.size();
+}
+
+std::byte* put_change(std::byte* at, const KeyValueChange& change) noexcept {
+  const ByteView value = change.value.value_or(ByteView());
+  store(at, static_cast<std::uint32_t>(value.size()));
+  store(at + 4, static_cast<std::uint16_t>(kKeyspacePrefixBytes + change.key.size()));
+  store(at + 6, change.value ? EntryKind::kPut : EntryKind::kErase);
+  store(at + 7, std::uint8_t{0});
+  store_be32(at + kChangeHeaderBytes, change.keyspace.id());
+  at = put_bytes(at + kChangeHeaderBytes + kKeyspacePrefixBytes, change.key);
+  return put_bytes(at, value);
+}
+
+Status damaged(std::size_t offset, const std::string& what) {
+  return Status::corruption("batch, byte " + std::to_string(offset) + ": " + what);
+}
+
+Status check_events(Cursor& section, std::size_t section_offset, std::uint32_t count) {
+  for (std::uint32_t left = count; left > 0; --left) {
+    const Result<RecordView> record = RecordView::decode(section.rest());
+    if (!record.ok())
+      return record.status().in_context("batch, byte " + std::to_string(section_offset + section.offset()));
+    HDB_TRY(section.bytes(record->bytes().size()));
+  }
+  return {};
+}
+
+Status check_changes(Cursor& section, std::size_t section_offset, std::uint32_t count) {
+  for (std::uint32_t left = count; left > 0; --left) {
+    const std::size_t at = section_offset + section.offset();
+    const auto value_bytes = HDB_TRY(section.fixed<std::uint32_t>());
+    const auto key_bytes = HDB_TRY(section.fixed<std::uint16_t>());
+    const auto kind = HDB_TRY(section.fixed<EntryKind>());
+    const auto zero = HDB_TRY(section.fixed<std::uint8_t>());
+    if ((kind != EntryKind::kPut && kind != EntryKind::kErase) || zero != 0) {
+      return Status::unsupported("batch, byte " + std::to_string(at) +
+                                 ": a key-value change of a kind this build does not know; use a newer one");
+    }
+    if (key_bytes < kKeyspacePrefixBytes || key_bytes > kStoredKeyBytesMax || value_bytes > kValueBytesMax ||
+        (kind == EntryKind::kErase && value_bytes != 0)) {
+      return damaged(at, "a key-value change has a key of " + std::to_string(key_bytes) + " and a value of " +
+                             std::to_string(value_bytes) + " bytes");
+    }
+    HDB_TRY(section.bytes(key_bytes));
+    HDB_TRY(section.bytes(value_bytes));
+  }
+  return {};
+}
+
+}  // namespace
+
+EncodedBatch EncodedBatch::copy_of(ByteView batch) {
+  const BatchView view = BatchView::trusted(batch);
+  EncodedBatch copy;
+  copy.bytes_ = std::make_unique_for_overwrite<std::byte[]>(batch.size());
+  std::memcpy(copy.bytes_.get(), batch.data(), batch.size());
+  copy.size_ = batch.size();
+  copy.event_count_ = view.event_count();
+  copy.change_count_ = view.change_count();
+  return copy;
+}
+
+Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes) {
+  const std::size_t items = events.size() + changes.size();
+  if (items == 0) return Status::invalid_argument("the batch is empty; append at least one event or change");
+  if (items > kBatchItemsMax) {
+    return Status::invalid_argument("the batch has " + std::to_string(items) + " events and changes; at most " +
+                                    std::to_string(kBatchItemsMax) + " are allowed, append it in parts");
+  }
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const Status status = validate_event(events[i]);
+    if (!status.ok()) return status.in_context("events[" + std::to_string(i) + "]");
+  }
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const auto over_limit = [i](const char* part, std::size_t bytes, std::size_t limit) {
+      return Status::invalid_argument("changes[" + std::to_string(i) + "] has a " + part + " of " +
+                                      std::to_string(bytes) + " bytes; at most " + std::to_string(limit) +
+                                      " are allowed");
+    };
+    if (changes[i].key.size() > kKeyBytesMax) return over_limit("key", changes[i].key.size(), kKeyBytesMax);
+    const std::size_t value_bytes = changes[i].value ? changes[i].value->size() : 0;
+    if (value_bytes > kValueBytesMax) return over_limit("value", value_bytes, kValueBytesMax);
+  }
+  const std::size_t bytes = sizes_of(events, changes).batch;
+  if (bytes > kBatchBytesMax) {
+    return Status::invalid_argument("the batch takes " + std::to_string(bytes) + " bytes; at most " +
+                                    std::to_string(kBatchBytesMax) + " are allowed, append it in parts");
+  }
+  return {};
+}
+
+EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
+                          const RecordStamp& stamp) {
+  const BatchSizes sizes = sizes_of(events, changes);
+  EncodedBatch batch;
+  batch.bytes_ = std::make_unique_for_overwrite<std::byte[]>(sizes.batch);
+  batch.size_ = sizes.batch;
+  batch.event_count_ = static_cast<std::uint32_t>(events.size());
+  batch.change_count_ = static_cast<std::uint32_t>(changes.size());
+
+  std::byte* const begin = batch.bytes_.get();
+  std::byte* const end = begin + sizes.batch;
+  std::byte* at = begin + kBatchHeaderBytes;
+  std::uint16_t sections = 0;
+  if (!events.empty()) {
+    ++sections;
+    at = put_section_header(at, SectionKind::kEvents, sizes.events);
+    for (const Event& event : events) {
+      encode_record(event, stamp, at);
+      at += load<std::uint32_t>(at);
+    }
+  }
+  if (!changes.empty()) {
+    ++sections;
+    at = put_section_header(at, SectionKind::kKeyValues, sizes.changes);
+    for (const KeyValueChange& change : changes) at = put_change(at, change);
+  }
+  HDB_CHECK(at <= end && end - at < 8);
+  std::memset(at, 0, static_cast<std::size_t>(end - at));
+
+  BatchHeader header{0, static_cast<std::uint32_t>(sizes.batch), batch.event_count_, batch.change_count_, sections, 0};
+  store(begin, header);
+  header.checksum = checksum64(batch.bytes().subspan(sizeof header.checksum));
+  store(begin, header.checksum);
+  return batch;
+}
+
+Result<BatchView> BatchView::decode(ByteView bytes) {
+  if (bytes.size() < kBatchHeaderBytes) {
+    return damaged(0, "has " + std::to_string(bytes.size()) + " of 24 header bytes");
+  }
+  const auto header = load<BatchHeader>(bytes.data());
+  if (header.batch_bytes != bytes.size() || bytes.size() % 8 != 0 || bytes.size() > kBatchBytesMax) {
+    return damaged(8, "says it has " + std::to_string(header.batch_bytes) + " bytes, with " +
+                          std::to_string(bytes.size()) + " present");
+  }
+  const std::uint64_t checksum = checksum64(bytes.subspan(sizeof header.checksum));
+  if (checksum != header.checksum) {
+    return damaged(0, "checksum is " + hex(checksum) + ", should be " + hex(header.checksum));
+  }
+  if (header.reserved != 0) return Status::unsupported("batch, byte 22: written by a newer version; use a newer build");
+
+  BatchView view(bytes);
+  Cursor cursor(bytes.subspan(kBatchHeaderBytes));
+  bool has_events = false;
+  bool has_changes = false;
+  for (std::uint16_t left = header.section_count; left > 0; --left) {
+    const std::size_t section_at = kBatchHeaderBytes + cursor.offset();
+    const auto section = HDB_TRY(cursor.fixed<SectionHeader>());
+    const bool is_events = section.kind == SectionKind::kEvents;
+    if ((!is_events && section.kind != SectionKind::kKeyValues) || section.version != kSectionVersion) {
+      return Status::unsupported("batch, byte " + std::to_string(section_at) + ": section of kind " +
+                                 std::to_string(static_cast<unsigned>(section.kind)) + " version " +
+                                 std::to_string(section.version) + " is not known to this build; use a newer one");
+    }
+    bool& is_seen = is_events ? has_events : has_changes;
+    if (is_seen) return damaged(section_at, "a section comes twice");
+    is_seen = true;
+    const ByteView content = HDB_TRY(cursor.bytes(section.bytes));
+    Cursor items(content);
+    const std::size_t content_at = section_at + kSectionHeaderBytes;
+    if (is_events) {
+      HDB_TRY(check_events(items, content_at, header.event_count));
+      view.events_ = content;
+    } else {
+      HDB_TRY(check_changes(items, content_at, header.change_count));
+      view.changes_ = content;
+    }
+    if (!items.at_end()) return damaged(content_at + items.offset(), "a section goes on after its last item");
+  }
+  if (has_events != (header.event_count > 0) || has_changes != (header.change_count > 0)) {
+    return damaged(12, "the counts do not fit the sections");
+  }
+  if (cursor.rest().size() >= 8) return damaged(kBatchHeaderBytes + cursor.offset(), "bytes follow the last section");
+  return view;
+}
+
+BatchView BatchView::trusted(ByteView bytes) noexcept {
+  const auto header = load<BatchHeader>(bytes.data());
+  BatchView view(bytes.first(header.batch_bytes));
+  const std::byte* at = bytes.data() + kBatchHeaderBytes;
+  for (std::uint16_t left = header.section_count; left > 0; --left) {
+    const auto section = load<SectionHeader>(at);
+    at += kSectionHeaderBytes;
+    (section.kind == SectionKind::kEvents ? view.events_ : view.changes_) = {at, section.bytes};
+    at += section.bytes;
+  }
+  return view;
+}
+
+}  // namespace hdb
