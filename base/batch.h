@@ -13,9 +13,9 @@
 //
 //   SectionKind     version  bytes
 //   kEvents         1        event_count records (base/record.h), one after the other
-//   kKeyValues      1        change_count times {u32 value_bytes, u16 key_bytes, u8 EntryKind, u8 zero, stored key, value}
-//   kLeafHashes     -        place of the Merkle leaf hashes of the events
-//   kVectors        -        place of the events' vectors
+//   kKeyValues      1        change_count times {u32 value_bytes, u16 key_bytes, u8 EntryKind, u8 zero, stored key,
+//   value} kLeafHashes     -        place of the Merkle leaf hashes of the events kVectors        -        place of the
+//   events' vectors
 //
 // Numbering: the batch's events take consecutive positions and sequence numbers in order, then its changes take the
 // following sequence numbers. A reader refuses kinds and versions it does not know (kUnsupported).
@@ -37,7 +37,7 @@ inline constexpr std::size_t kBatchHeaderBytes = 24;
 inline constexpr std::size_t kChangeHeaderBytes = 8;
 inline constexpr std::size_t kBatchBytesMax = 256u << 20;
 inline constexpr std::size_t kBatchItemsMax = 1'000'000;
-inline constexpr std::size_t kKeyBytesMax = 32768;           // the user's key
+inline constexpr std::size_t kKeyBytesMax = 32768;  // the user's key
 inline constexpr std::size_t kValueBytesMax = 16u << 20;
 
 enum class SectionKind : std::uint16_t {  // on disk: append, never renumber

@@ -23,23 +23,25 @@ using MutableBytes = std::span<std::byte>;
 using Buffer = std::vector<std::byte>;
 
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
-T load(const std::byte* from) noexcept {
+requires std::is_trivially_copyable_v<T> T load(const std::byte* from)
+noexcept {
   T value;
   std::memcpy(&value, from, sizeof value);
   return value;
 }
 
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 void store(std::byte* to, const T& value) noexcept {
   std::memcpy(to, &value, sizeof value);
 }
 
-inline void append(Buffer& to, ByteView bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
+inline void append(Buffer& to, ByteView bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
 
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 void append_fixed(Buffer& to, const T& value) {
   append(to, std::as_bytes(std::span<const T, 1>(&value, 1)));
 }
@@ -53,10 +55,16 @@ inline void append_varint(Buffer& to, std::uint64_t value) {
   to.push_back(static_cast<std::byte>(value));
 }
 
-inline std::uint32_t load_be32(const std::byte* from) noexcept { return __builtin_bswap32(load<std::uint32_t>(from)); }
-inline void store_be32(std::byte* to, std::uint32_t value) noexcept { store(to, __builtin_bswap32(value)); }
+inline std::uint32_t load_be32(const std::byte* from) noexcept {
+  return __builtin_bswap32(load<std::uint32_t>(from));
+}
+inline void store_be32(std::byte* to, std::uint32_t value) noexcept {
+  store(to, __builtin_bswap32(value));
+}
 
-inline ByteView bytes_of(const Buffer& buffer) noexcept { return {buffer.data(), buffer.size()}; }
+inline ByteView bytes_of(const Buffer& buffer) noexcept {
+  return {buffer.data(), buffer.size()};
+}
 
 // By unsigned byte, a prefix before what it is a prefix of. <0, 0, >0.
 inline int compare_bytes(ByteView a, ByteView b) noexcept {
@@ -66,7 +74,9 @@ inline int compare_bytes(ByteView a, ByteView b) noexcept {
   return a.size() < b.size() ? -1 : (a.size() > b.size() ? 1 : 0);
 }
 
-inline bool equal_bytes(ByteView a, ByteView b) noexcept { return a.size() == b.size() && compare_bytes(a, b) == 0; }
+inline bool equal_bytes(ByteView a, ByteView b) noexcept {
+  return a.size() == b.size() && compare_bytes(a, b) == 0;
+}
 
 inline bool has_prefix(ByteView bytes, ByteView prefix) noexcept {
   return bytes.size() >= prefix.size() && equal_bytes(bytes.first(prefix.size()), prefix);
@@ -78,8 +88,7 @@ class Cursor {
   explicit Cursor(ByteView bytes) noexcept : all_(bytes), rest_(bytes) {}
 
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
-  Result<T> fixed() {
+  requires std::is_trivially_copyable_v<T> Result<T> fixed() {
     const ByteView head = HDB_TRY(bytes(sizeof(T)));
     return load<T>(head.data());
   }

@@ -31,15 +31,17 @@ constexpr std::array<std::string_view, kTextFields> kTextNames = {
     "type", "entity", "host", "stream", "source", "collector", "format", "content_type", "schema"};
 
 Status over_limit(std::string_view field, std::size_t bytes, std::size_t limit) {
-  return Status::invalid_argument("event " + std::string(field) + " has " + std::to_string(bytes) +
-                                  " bytes; at most " + std::to_string(limit) + " are allowed");
+  return Status::invalid_argument("event " + std::string(field) + " has " + std::to_string(bytes) + " bytes; at most " +
+                                  std::to_string(limit) + " are allowed");
 }
 
 Status not_utf8(std::string_view field) {
   return Status::invalid_argument("event " + std::string(field) + " is not valid UTF-8; put raw bytes in the payload");
 }
 
-Status damaged(const std::string& what) { return Status::corruption("record " + what); }
+Status damaged(const std::string& what) {
+  return Status::corruption("record " + what);
+}
 
 }  // namespace
 
@@ -58,7 +60,8 @@ Status validate_event(const Event& event) {
     if (tag.size() > kTagBytesMax) return over_limit("tag", tag.size(), kTagBytesMax);
     if (!is_utf8(tag)) return not_utf8("tag");
   }
-  if (event.metadata.size() > kMetadataBytesMax) return over_limit("metadata", event.metadata.size(), kMetadataBytesMax);
+  if (event.metadata.size() > kMetadataBytesMax)
+    return over_limit("metadata", event.metadata.size(), kMetadataBytesMax);
   if (!is_utf8(event.metadata)) return not_utf8("metadata");
   if (event.payload.size() > kPayloadBytesMax) return over_limit("payload", event.payload.size(), kPayloadBytesMax);
   if (event.id && event.id->is_nil()) {

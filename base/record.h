@@ -48,7 +48,15 @@ inline constexpr std::uint16_t kRecordTimeIsDefault = 2;  // the caller gave no 
 
 // The short texts, in the order of the record.
 enum class TextField : std::uint8_t {
-  kType, kEntity, kHost, kStream, kSource, kCollector, kFormat, kContentType, kSchema
+  kType,
+  kEntity,
+  kHost,
+  kStream,
+  kSource,
+  kCollector,
+  kFormat,
+  kContentType,
+  kSchema
 };
 inline constexpr std::size_t kTextFields = 9;
 

@@ -16,9 +16,9 @@ struct Store::Fresh {
     std::size_t of_fresh;  // the same event, earlier in the batch: its place in `events`
   };
 
-  std::vector<Event> kept;           // backs `events` when some were left out
+  std::vector<Event> kept;  // backs `events` when some were left out
   std::span<const Event> events;
-  std::vector<EventId> ids;          // caller-made, of `events`
+  std::vector<EventId> ids;  // caller-made, of `events`
   std::vector<AppendResult::Duplicate> duplicates;
   std::vector<Twin> twins;
   SequenceNumber looked_up_to;
@@ -191,10 +191,11 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
     HDB_TRY(make_active_writable(group_bytes));
     const Timestamp commit_time = std::max(last_commit_time_, clock_.wall());
     const LogPoint before = log_->end();
-    const Result<LogPoint> end =
-        log_->append({.first_sequence = next_sequence_, .first_position = next_position_, .commit_time = commit_time,
-                      .batches = batches},
-                     is_durable);
+    const Result<LogPoint> end = log_->append({.first_sequence = next_sequence_,
+                                               .first_position = next_position_,
+                                               .commit_time = commit_time,
+                                               .batches = batches},
+                                              is_durable);
     if (!end.ok()) {
       stop_writes(end.status());
       return Status::error(StatusCode::kIoError, "append: outcome unknown: " + std::string(end.status().message()));
@@ -216,7 +217,8 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
       member->memtable = memtable;
       active_claimed_bytes_.fetch_add(weight_of(member->batch), std::memory_order_relaxed);
       recent_ids_.add(member->ids, group_end);
-      next_sequence_ = SequenceNumber(next_sequence_.raw() + member->batch.event_count() + member->batch.change_count());
+      next_sequence_ =
+          SequenceNumber(next_sequence_.raw() + member->batch.event_count() + member->batch.change_count());
       next_position_ += member->batch.event_count();
     }
     last_commit_time_ = commit_time;
@@ -247,11 +249,13 @@ Status Store::apply(PendingAppend& pending) {
   const std::uint64_t events = pending.batch.event_count();
   const std::uint64_t changes = pending.batch.change_count();
   try {
-    pending.memtable->add(std::move(pending.batch), pending.first_sequence, pending.first_position, pending.commit_time);
+    pending.memtable->add(std::move(pending.batch), pending.first_sequence, pending.first_position,
+                          pending.commit_time);
   } catch (const std::bad_alloc&) {
     // In the log, so it comes back at the next open; nothing behind it can become visible before that.
-    const Status status = Status::error(
-        StatusCode::kOutOfMemory, "append: out of memory after the batch was logged: outcome unknown; reopen the store");
+    const Status status =
+        Status::error(StatusCode::kOutOfMemory,
+                      "append: out of memory after the batch was logged: outcome unknown; reopen the store");
     stop_writes(status);
     visibility_->fail(status);
     return status;
@@ -302,8 +306,9 @@ void Store::stop_writes(const Status& error) {
   {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return;
-    write_error_ = Status::error(StatusCode::kClosed, "writes are refused after an error: " + std::string(error.message()) +
-                                                          "; close the store, mend the cause and open it again");
+    write_error_ =
+        Status::error(StatusCode::kClosed, "writes are refused after an error: " + std::string(error.message()) +
+                                               "; close the store, mend the cause and open it again");
     state_signal_.notify_all();
   }
   notify(Notice::kError, std::string(error.message()));

@@ -30,14 +30,14 @@ struct PendingAppend {
 
   EncodedBatch batch;  // empty: a request to sync
   Durability durability = Durability::kSync;
-  std::span<const EventId> ids;       // caller-made, of the batch's events
-  SequenceNumber looked_up_to;        // ids below this were looked up
+  std::span<const EventId> ids;  // caller-made, of the batch's events
+  SequenceNumber looked_up_to;   // ids below this were looked up
   Outcome outcome = Outcome::kFailed;
   Status error;
   SequenceNumber retry_after;
-  SequenceNumber first_sequence;      // of the batch
-  Position first_position = 0;        // of the batch
-  SequenceNumber group_end;           // the next sequence after its group
+  SequenceNumber first_sequence;  // of the batch
+  Position first_position = 0;    // of the batch
+  SequenceNumber group_end;       // the next sequence after its group
   Timestamp commit_time;
   std::shared_ptr<MemTable> memtable;
 

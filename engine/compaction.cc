@@ -27,10 +27,9 @@ void Store::schedule_compactions() {
     if (!plan) return;
     for (const FileNumber number : plan->input_numbers()) compacting_.insert(number);
     ++running_compactions_;
-    background_->submit(Background::Priority::kCompaction,
-                        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] {
-                          run_compaction(*chosen);
-                        });
+    background_->submit(
+        Background::Priority::kCompaction,
+        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] { run_compaction(*chosen); });
   }
 }
 
@@ -66,7 +65,6 @@ Status Store::compact_once(const compaction::Plan& plan) {
       .directory = directory_,
       .tables = *tables_,
       .settings = merge_settings(options_),
-      .table_bytes_target = options_.table_bytes_target,
       .held_sequences = visibility_->held_sequences(),
       .next_file_number = [this] { return next_file_number(); },
       .is_stopping = [this] { return is_stopping_.load(std::memory_order_acquire); },
@@ -114,10 +112,9 @@ Status Store::compact() {
     if (!plan) return {};
     for (const FileNumber number : plan->input_numbers()) compacting_.insert(number);
     ++running_compactions_;
-    background_->submit(Background::Priority::kCompaction,
-                        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] {
-                          run_compaction(*chosen);
-                        });
+    background_->submit(
+        Background::Priority::kCompaction,
+        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] { run_compaction(*chosen); });
   }
 }
 

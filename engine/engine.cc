@@ -70,7 +70,9 @@ Result<Keyspace> Engine::keyspace(std::string_view name) {
   return guarded([&] { return store_->keyspace(name); });
 }
 
-std::vector<std::pair<std::string, Keyspace>> Engine::keyspaces() const { return store_->keyspaces(); }
+std::vector<std::pair<std::string, Keyspace>> Engine::keyspaces() const {
+  return store_->keyspaces();
+}
 
 Status Engine::put(Keyspace keyspace, ByteView key, ByteView value) {
   const KeyValueChange change{keyspace, key, value};
@@ -106,9 +108,13 @@ Status Engine::compact() {
   return guarded([&] { return store_->compact(); });
 }
 
-Stats Engine::stats() const { return store_->stats(); }
+Stats Engine::stats() const {
+  return store_->stats();
+}
 
-std::string Engine::store_id() const { return store_->store_id(); }
+std::string Engine::store_id() const {
+  return store_->store_id();
+}
 
 Status Engine::close() {
   return guarded([&] { return store_->close(/*is_forced=*/false); });

@@ -21,8 +21,9 @@ Result<std::unique_ptr<EventCursor::Impl>> EventCursor::Impl::make(std::shared_p
       return Status::invalid_argument("resume token is of another query; repeat the query it came from");
     }
     if (given.epoch > token.epoch || (given.has_event && given.position >= pin->at().position_end)) {
-      return Status::invalid_argument("resume token is from beyond the end of this store: the store was put back to an "
-                                      "earlier state; start without a token");
+      return Status::invalid_argument(
+          "resume token is from beyond the end of this store: the store was put back to an "
+          "earlier state; start without a token");
     }
     token.has_event = given.has_event;
     token.position = given.position;
@@ -33,7 +34,9 @@ Result<std::unique_ptr<EventCursor::Impl>> EventCursor::Impl::make(std::shared_p
 
 EventCursor::Impl::Impl(std::shared_ptr<Store> store, std::shared_ptr<const Snapshot::Pin> pin, QueryPlan plan,
                         ResumeToken token)
-    : store_(std::move(store)), pin_(std::move(pin)), plan_(std::make_unique<QueryPlan>(std::move(plan))),
+    : store_(std::move(store)),
+      pin_(std::move(pin)),
+      plan_(std::make_unique<QueryPlan>(std::move(plan))),
       token_(token) {
   const Position end = pin_->at().position_end;
   if (is_by_time()) return;

@@ -28,8 +28,11 @@ class EventWalk::MemTableSource final : public Source {
  public:
   MemTableSource(std::shared_ptr<MemTable> memtable, std::uint64_t generation, const QueryPlan& plan, Position begin,
                  Position end, Direction direction)
-      : Source(begin, end), memtable_(std::move(memtable)), generation_(generation),
-        candidates_(plan.candidates(*memtable_, begin, end)), direction_(direction) {
+      : Source(begin, end),
+        memtable_(std::move(memtable)),
+        generation_(generation),
+        candidates_(plan.candidates(*memtable_, begin, end)),
+        direction_(direction) {
     if (direction_ == Direction::kDescending) cursor_ = end - memtable_->position_begin();
   }
 

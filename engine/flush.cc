@@ -149,15 +149,12 @@ Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable*
     stop_writes(recorded);
     return recorded;
   }
+  const std::shared_ptr<const compaction::Version> after = manifest_->state().version;
   MutexLock lock(state_mutex_);
-  auto applied = compaction::apply(*version_, edit);
-  HDB_CHECK(applied.ok());  // the manifest took it: it fits
   for (const FileNumber removed : edit.removed) {
-    if (const auto meta = version_->find(removed); meta != nullptr && applied->find(removed) == nullptr) {
-      obsolete_.push_back({removed, meta});
-    }
+    if (after->find(removed) == nullptr) obsolete_.emplace_back(removed, version_->find(removed));
   }
-  version_ = std::make_shared<const compaction::Version>(std::move(applied).value());
+  version_ = after;
   if (flushed != nullptr) {
     HDB_CHECK(!sealed_.empty() && sealed_.front().get() == flushed);
     sealed_.pop_front();
@@ -194,6 +191,8 @@ Status Store::wait_for_flushes(SequenceNumber up_to) {
   return {};
 }
 
-FileNumber Store::next_file_number() { return FileNumber(file_number_.fetch_add(1, std::memory_order_relaxed)); }
+FileNumber Store::next_file_number() {
+  return FileNumber(file_number_.fetch_add(1, std::memory_order_relaxed));
+}
 
 }  // namespace hdb

@@ -22,7 +22,9 @@ std::optional<Buffer> end_of_prefix(Buffer prefix) {
   return std::nullopt;
 }
 
-bool is_less(ByteView a, ByteView b) { return compare_bytes(a, b) < 0; }
+bool is_less(ByteView a, ByteView b) {
+  return compare_bytes(a, b) < 0;
+}
 
 }  // namespace
 
@@ -50,7 +52,9 @@ Result<std::unique_ptr<EntryIterator>> merged_entries(Store& store, const ReadVi
 
 KeyCursor::Impl::Impl(std::shared_ptr<Store> store, std::shared_ptr<const Snapshot::Pin> pin, Keyspace keyspace,
                       const KeyRange& range)
-    : store_(std::move(store)), pin_(std::move(pin)), at_(pin_->at().next_sequence.raw() - 1),
+    : store_(std::move(store)),
+      pin_(std::move(pin)),
+      at_(pin_->at().next_sequence.raw() - 1),
       is_backward_(range.is_backward) {
   const Buffer prefix = stored_key(keyspace, range.prefix.value_or(ByteView()));
   lower_ = prefix;
@@ -77,8 +81,8 @@ Status KeyCursor::Impl::reposition() {
   entries_ = HDB_TRY(merged_entries(*store_, *view_));
   if (!is_backward_) {
     // Past every version of the last key: sequence 0 is older than all.
-    is_on_entry_ = last_key_ ? entries_->seek(bytes_of(*last_key_), SequenceNumber(0))
-                             : entries_->seek(bytes_of(lower_), kNewest);
+    is_on_entry_ =
+        last_key_ ? entries_->seek(bytes_of(*last_key_), SequenceNumber(0)) : entries_->seek(bytes_of(lower_), kNewest);
     return entries_->status();
   }
   const std::optional<Buffer>& end = last_key_ ? last_key_ : upper_;
@@ -118,7 +122,8 @@ Status KeyCursor::Impl::step_backward() {
   while (is_on_entry_ && is_in_range(entries_->entry().key)) {
     last_key_.emplace(entries_->entry().key.begin(), entries_->entry().key.end());
     std::optional<EntryKind> newest;
-    for (; is_on_entry_ && equal_bytes(entries_->entry().key, bytes_of(*last_key_)); is_on_entry_ = entries_->previous()) {
+    for (; is_on_entry_ && equal_bytes(entries_->entry().key, bytes_of(*last_key_));
+         is_on_entry_ = entries_->previous()) {
       const Entry& entry = entries_->entry();
       if (entry.sequence > at_) continue;
       newest = entry.kind;

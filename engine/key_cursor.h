@@ -24,7 +24,8 @@ Result<std::unique_ptr<EntryIterator>> merged_entries(Store& store, const ReadVi
 // may still meet.
 class KeyCursor::Impl {
  public:
-  Impl(std::shared_ptr<Store> store, std::shared_ptr<const Snapshot::Pin> pin, Keyspace keyspace, const KeyRange& range);
+  Impl(std::shared_ptr<Store> store, std::shared_ptr<const Snapshot::Pin> pin, Keyspace keyspace,
+       const KeyRange& range);
 
   Result<std::optional<KeyValue>> next();
 

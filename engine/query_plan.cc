@@ -62,7 +62,7 @@ Result<QueryPlan> QueryPlan::make(const Query& query) {
   HDB_TRY(check_texts(query.hosts, "host"));
   HDB_TRY(check_texts(query.tags_any, "tag"));
   HDB_TRY(check_texts(query.tags_all, "tag"));
-  QueryPlan plan;
+  QueryPlan plan(HDB_TRY(WhereFilter::make(query.where)));
   plan.query_ = std::make_unique<const Query>(query);
   plan.types_ = sorted(plan.query_->types);
   plan.entities_ = sorted(plan.query_->entities);
@@ -76,7 +76,6 @@ Result<QueryPlan> QueryPlan::make(const Query& query) {
                    .tags_all = hashes(plan.tags_all_),
                    .time = query.time,
                    .commit_time = query.commit_time};
-  plan.where_ = HDB_TRY(WhereFilter::make(plan.query_->where));
   return plan;
 }
 

@@ -38,7 +38,7 @@ class QueryPlan {
  private:
   using Texts = std::vector<std::string_view>;  // sorted, of query_
 
-  QueryPlan() = default;
+  explicit QueryPlan(WhereFilter where) : where_(std::move(where)) {}
 
   std::unique_ptr<const Query> query_;
   Texts types_, entities_, hosts_, tags_any_, tags_all_;

@@ -36,7 +36,7 @@ class RecentIds {
     SequenceNumber group_end;
   };
 
-  std::deque<Committed> order_;  // oldest first
+  std::deque<Committed> order_;                             // oldest first
   std::unordered_map<EventId, SequenceNumber, Hash> ends_;  // of the newest commit of each id
   SequenceNumber forgotten_end_;  // ids of groups ending at or below this may have been dropped
 };

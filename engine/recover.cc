@@ -50,7 +50,8 @@ Status Store::take_directory(OpenMode mode) {
   }
   if (!is_store) {
     if (mode == OpenMode::kOpen) {
-      return Status::not_found(directory_ + ": is not an HDB store (it has no file CURRENT); create one with 'hdb init'");
+      return Status::not_found(directory_ +
+                               ": is not an HDB store (it has no file CURRENT); create one with 'hdb init'");
     }
     HDB_TRY(check_creatable());
     HDB_TRY(env_.create_directory(directory_));
@@ -80,19 +81,23 @@ Status Store::create_files() {
   HDB_TRY(env_.create_directory(log_directory(directory_)));
   HDB_TRY(env_.create_directory(table_directory(directory_)));
   HDB_TRY(env_.sync_directory(directory_));
-  return compaction::Manifest::create(env_, directory_, make_store_id(seed_ ^ 0x5d1f7a2bc3e9)).status();
+  compaction::ManifestState empty;
+  empty.store_id = make_store_id(seed_);
+  return compaction::Manifest::create(env_, directory_, std::move(empty), 0, [this] { return next_file_number(); })
+      .status();
 }
 
 Status Store::recover() {
-  compaction::Recovered recovered = HDB_TRY(compaction::Manifest::recover(env_, directory_));
+  const compaction::Recovered recovered = HDB_TRY(compaction::recover(env_, directory_));
   const compaction::ManifestState& state = recovered.state;
   id_ = state.store_id;
   epoch_ = state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
-  HDB_TRY(remove_orphans(state, recovered.manifest->number()));
+  HDB_TRY(remove_orphans(recovered));
   {
     MutexLock manifest_lock(manifest_mutex_);
-    manifest_ = std::move(recovered.manifest);
+    manifest_ = HDB_TRY(compaction::Manifest::create(env_, directory_, state, recovered.edit_number,
+                                                     [this] { return next_file_number(); }));
   }
   auto first_view = std::make_shared<ReadView>();
   {
@@ -102,7 +107,7 @@ Status Store::recover() {
     next_position_ = state.position_end;
     last_commit_time_ = state.last_commit_time;
     active_ = std::make_shared<MemTable>(next_sequence_, next_position_);
-    version_ = std::make_shared<const compaction::Version>(state.version);
+    version_ = state.version;
     for (const auto& named : state.keyspaces) keyspaces_.emplace_back(named.name, Keyspace(named.id));
     std::sort(keyspaces_.begin(), keyspaces_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     first_view->active = active_;
@@ -116,21 +121,19 @@ Status Store::recover() {
 }
 
 // Files that no manifest names: left by a process that died, or of tables that were being read when it did.
-Status Store::remove_orphans(const compaction::ManifestState& state, FileNumber manifest) {
-  std::uint64_t next = std::max(state.next_file_number.raw(), manifest.raw() + 1);
+Status Store::remove_orphans(const compaction::Recovered& recovered) {
+  std::uint64_t next = std::max(recovered.state.next_file_number.raw(), recovered.manifest.raw() + 1);
   const std::string tables = table_directory(directory_);
   for (const std::string& name : HDB_TRY(env_.list(tables))) {
     const auto number = parse_table_name(name);
-    if (number && state.version.find(*number) != nullptr) continue;
+    if (number && recovered.state.version->find(*number) != nullptr) continue;
     if (!number && !is_temporary_name(name)) continue;  // somebody else's
     if (number) next = std::max(next, number->raw() + 1);
     HDB_TRY(env_.remove(tables + "/" + name));
   }
   for (const std::string& name : HDB_TRY(env_.list(directory_))) {
-    const auto number = parse_manifest_name(name);
-    const bool is_old_manifest = number && *number != manifest;
-    if (is_old_manifest || is_temporary_name(name)) HDB_TRY(env_.remove(directory_ + "/" + name));
-    if (number) next = std::max(next, number->raw() + 1);
+    if (const auto number = parse_manifest_name(name)) next = std::max(next, number->raw() + 1);
+    if (is_temporary_name(name)) HDB_TRY(env_.remove(directory_ + "/" + name));
   }
   file_number_.store(next, std::memory_order_relaxed);
   return {};
@@ -180,7 +183,11 @@ Status Store::replay_group(const wal::Group& group) {
 }
 
 Status Store::start_log(const compaction::ManifestState& state) {
-  wal::WriterStart start{.store_id = id_, .epoch = epoch_, .segment = SegmentNumber(1), .segment_bytes = options_.log_segment_bytes};
+  wal::WriterStart start;
+  start.store_id = id_;
+  start.epoch = epoch_;
+  start.segment = SegmentNumber(1);
+  start.segment_bytes = options_.log_segment_bytes;
   LogPoint floor = state.log_floor;
   if (state.is_log_open) {
     const wal::ReplayStart from{.store_id = id_,
@@ -194,7 +201,8 @@ Status Store::start_log(const compaction::ManifestState& state) {
     counters_.recovered_groups.store(end.groups, std::memory_order_relaxed);
     counters_.torn_tail_bytes_cut.store(end.torn_bytes, std::memory_order_relaxed);
     if (end.torn_bytes > 0) {
-      notify(Notice::kTornTail, "cut " + std::to_string(end.torn_bytes) + " bytes of a torn log tail: " + end.torn_reason);
+      notify(Notice::kTornTail,
+             "cut " + std::to_string(end.torn_bytes) + " bytes of a torn log tail: " + end.torn_reason);
     }
     start.segment = end.end.segment.next();
     start.recovered_end = end.end;

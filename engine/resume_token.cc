@@ -48,7 +48,8 @@ Result<ResumeToken> ResumeToken::decode(std::string_view text) {
   constexpr std::size_t kBodyBytes = 1 + sizeof(StoreId) + 8 + 8 + 1 + 8 + 8;
   if (bytes.size() != kBodyBytes + kChecksumBytes) return malformed();
   const ByteView body = bytes_of(bytes).first(kBodyBytes);
-  if (load<std::uint32_t>(bytes.data() + kBodyBytes) != static_cast<std::uint32_t>(checksum64(body))) return malformed();
+  if (load<std::uint32_t>(bytes.data() + kBodyBytes) != static_cast<std::uint32_t>(checksum64(body)))
+    return malformed();
   Cursor cursor(body);
   if (HDB_TRY(cursor.fixed<std::uint8_t>()) != kVersion) return malformed();
   ResumeToken token;

@@ -3,7 +3,9 @@
 namespace hdb {
 
 namespace {
-std::uint64_t value_of(const std::atomic<std::uint64_t>& counter) { return counter.load(std::memory_order_relaxed); }
+std::uint64_t value_of(const std::atomic<std::uint64_t>& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
 }  // namespace
 
 Stats Store::stats() {
@@ -26,7 +28,7 @@ Stats Store::stats() {
   stats.torn_tail_bytes_cut = value_of(counters_.torn_tail_bytes_cut);
   {
     MutexLock lock(manifest_mutex_);
-    stats.manifest_bytes_written = manifest_->bytes_written();
+    stats.manifest_bytes_written = manifest_->file_bytes();
   }
   {
     MutexLock lock(log_mutex_);

@@ -17,7 +17,9 @@ Store::Store(std::string directory, const Options& options, Hooks hooks, Platfor
       tables_(std::make_unique<sstable::TableCache>(env_, directory_, options.open_tables_max, *block_cache_)),
       background_(std::move(platform.background)) {}
 
-Store::~Store() { ignore(close(/*is_forced=*/true), "a destructor cannot report"); }
+Store::~Store() {
+  ignore(close(/*is_forced=*/true), "a destructor cannot report");
+}
 
 Status Store::check_open() const {
   if (!is_closed_.load(std::memory_order_acquire)) return {};
@@ -126,6 +128,8 @@ Status Store::remove_log_files() {
   return env_.sync_directory(directory);
 }
 
-std::string Store::store_id() const { return EventId(id_).to_string(); }
+std::string Store::store_id() const {
+  return EventId(id_).to_string();
+}
 
 }  // namespace hdb

@@ -20,7 +20,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -56,7 +55,8 @@ struct Platform {
 // Counters since open; each is bumped where the thing happens, relaxed: nothing else is read on the strength of them.
 struct Counters {
   std::atomic<std::uint64_t> events_appended{0}, duplicates{0}, key_value_changes{0}, batches{0}, log_groups{0};
-  std::atomic<std::uint64_t> table_bytes_flushed{0}, table_bytes_compacted{0}, flushes{0}, compactions{0}, table_moves{0};
+  std::atomic<std::uint64_t> table_bytes_flushed{0}, table_bytes_compacted{0}, flushes{0}, compactions{0},
+      table_moves{0};
   std::atomic<std::uint64_t> slowdowns{0}, stalls{0}, stall_us{0};
   std::atomic<std::uint64_t> recovered_groups{0}, torn_tail_bytes_cut{0};
 };
@@ -127,7 +127,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Status check_creatable();
   Status create_files();
   Status recover();
-  Status remove_orphans(const compaction::ManifestState& state, FileNumber manifest);
+  Status remove_orphans(const compaction::Recovered& recovered);
   Status start_log(const compaction::ManifestState& state);
   Status replay_group(const wal::Group& group);
 
@@ -230,15 +230,15 @@ class Store : public std::enable_shared_from_this<Store> {
   std::deque<std::shared_ptr<const SealedMemTable>> sealed_ HDB_GUARDED_BY(state_mutex_);  // oldest first
   std::shared_ptr<const compaction::Version> version_ HDB_GUARDED_BY(state_mutex_);
   std::vector<std::pair<std::string, Keyspace>> keyspaces_ HDB_GUARDED_BY(state_mutex_);  // by name
-  std::unordered_set<FileNumber> compacting_ HDB_GUARDED_BY(state_mutex_);  // inputs of running compactions
+  compaction::FileNumberSet compacting_ HDB_GUARDED_BY(state_mutex_);  // inputs of running compactions
   std::uint32_t running_compactions_ HDB_GUARDED_BY(state_mutex_) = 0;
   bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
   std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);
-  Status write_error_ HDB_GUARDED_BY(state_mutex_);       // of the log or the manifest: no more writes
-  Status background_error_ HDB_GUARDED_BY(state_mutex_);  // of the last flush or compaction, until one succeeds
-  Status first_background_error_ HDB_GUARDED_BY(state_mutex_);  // what close() reports
+  Status write_error_ HDB_GUARDED_BY(state_mutex_);              // of the log or the manifest: no more writes
+  Status background_error_ HDB_GUARDED_BY(state_mutex_);         // of the last flush or compaction, until one succeeds
+  Status first_background_error_ HDB_GUARDED_BY(state_mutex_);   // what close() reports
   double compact_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;  // of the last compaction; 0: unknown
-  double flush_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;   // of the last flush; 0: unknown
+  double flush_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;    // of the last flush; 0: unknown
   CondVar state_signal_;  // state_mutex_: a flush or a compaction ended, or failed
 
   // Last: its threads use all of the above.

@@ -4,9 +4,13 @@
 
 namespace hdb {
 
-Snapshot::Pin::~Pin() { visibility_->unpin(at_.next_sequence); }
+Snapshot::Pin::~Pin() {
+  visibility_->unpin(at_.next_sequence);
+}
 
-Position Snapshot::position_end() const noexcept { return pin_->at().position_end; }
+Position Snapshot::position_end() const noexcept {
+  return pin_->at().position_end;
+}
 
 Visibility::Read Visibility::read() const {
   MutexLock lock(mutex_);
@@ -37,9 +41,9 @@ void Visibility::open_slot(Published end, std::size_t batches) {
 
 void Visibility::batch_applied(SequenceNumber end) {
   MutexLock lock(mutex_);
-  const auto slot = std::lower_bound(slots_.begin(), slots_.end(), end, [](const Slot& candidate, SequenceNumber value) {
-    return candidate.end.next_sequence < value;
-  });
+  const auto slot =
+      std::lower_bound(slots_.begin(), slots_.end(), end,
+                       [](const Slot& candidate, SequenceNumber value) { return candidate.end.next_sequence < value; });
   HDB_CHECK(slot != slots_.end() && slot->end.next_sequence == end && slot->batches_left > 0);
   --slot->batches_left;
   bool has_advanced = false;

@@ -23,14 +23,14 @@ struct SealedMemTable {
   std::shared_ptr<MemTable> table;
   SequenceNumber next_sequence;  // where the following memtable begins
   Position position_end = 0;
-  LogPoint log_end;           // where the log of the following memtable begins
+  LogPoint log_end;  // where the log of the following memtable begins
   Timestamp last_commit_time;
 };
 
 // Everything a read consults. Immutable. Together its parts hold every committed event and change once.
 struct ReadView {
-  std::shared_ptr<MemTable> active;                            // takes the appends
-  std::vector<std::shared_ptr<const SealedMemTable>> sealed;   // oldest first
+  std::shared_ptr<MemTable> active;                           // takes the appends
+  std::vector<std::shared_ptr<const SealedMemTable>> sealed;  // oldest first
   std::shared_ptr<const compaction::Version> version;
 };
 
@@ -44,8 +44,7 @@ struct Published {
 class Visibility;
 class Snapshot::Pin {
  public:
-  Pin(std::shared_ptr<Visibility> visibility, Published at) noexcept
-      : visibility_(std::move(visibility)), at_(at) {}
+  Pin(std::shared_ptr<Visibility> visibility, Published at) noexcept : visibility_(std::move(visibility)), at_(at) {}
   Pin(const Pin&) = delete;
   Pin& operator=(const Pin&) = delete;
   ~Pin();
@@ -112,7 +111,7 @@ class Visibility : public std::enable_shared_from_this<Visibility> {
   std::deque<Slot> slots_ HDB_GUARDED_BY(mutex_);  // not yet published, in commit order
   Status failure_ HDB_GUARDED_BY(mutex_);
   std::multiset<SequenceNumber> pins_ HDB_GUARDED_BY(mutex_);  // next_sequence of each
-  std::atomic<std::uint64_t> generation_{0};  // release in install(), acquire in generation()
+  std::atomic<std::uint64_t> generation_{0};                   // release in install(), acquire in generation()
 };
 
 }  // namespace hdb

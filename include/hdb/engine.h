@@ -109,14 +109,14 @@ struct Stats {
   std::uint64_t batches = 0;            // committed by this open
   std::uint64_t log_groups = 0;         // batches commit in groups
   std::uint64_t log_syncs = 0;
-  std::uint64_t log_bytes_written = 0;      // padding, zero-filling and headers too
-  std::uint64_t log_bytes_live = 0;         // in the log files now
+  std::uint64_t log_bytes_written = 0;  // padding, zero-filling and headers too
+  std::uint64_t log_bytes_live = 0;     // in the log files now
   std::uint64_t table_bytes_flushed = 0;
   std::uint64_t table_bytes_compacted = 0;  // written by compaction
   std::uint64_t manifest_bytes_written = 0;
   std::uint64_t flushes = 0;
-  std::uint64_t compactions = 0;  // merges and moves
-  std::uint64_t table_moves = 0;  // compactions that rewrote nothing
+  std::uint64_t compactions = 0;     // merges and moves
+  std::uint64_t table_moves = 0;     // compactions that rewrote nothing
   std::uint64_t memtable_bytes = 0;  // all memtables now
   std::uint64_t sealed_memtables = 0;
   std::uint64_t event_tables = 0;
@@ -126,10 +126,10 @@ struct Stats {
   std::uint64_t block_cache_bytes = 0;
   std::uint64_t block_cache_hits = 0;
   std::uint64_t block_cache_misses = 0;
-  std::uint64_t filter_negatives = 0;  // table look-ups a Bloom filter saved
-  std::uint64_t slowdowns = 0;         // appends delayed by back-pressure
-  std::uint64_t stalls = 0;            // appends stopped by back-pressure
-  std::uint64_t stall_us = 0;          // time appends spent delayed or stopped
+  std::uint64_t filter_negatives = 0;     // table look-ups a Bloom filter saved
+  std::uint64_t slowdowns = 0;            // appends delayed by back-pressure
+  std::uint64_t stalls = 0;               // appends stopped by back-pressure
+  std::uint64_t stall_us = 0;             // time appends spent delayed or stopped
   std::uint64_t recovered_groups = 0;     // replayed from the log at open
   std::uint64_t torn_tail_bytes_cut = 0;  // unacknowledged or unsynced log bytes cut at open
 };

@@ -128,10 +128,10 @@ T take(Result<T>&& result) {
 }  // namespace hdb
 
 // Evaluates to the value of `expression` (a Result or Status), or returns its error from the enclosing function.
-#define HDB_TRY(expression)                             \
-  __extension__({                                       \
-    auto hdb_try_result = (expression);                 \
-    if (!hdb_try_result.ok()) [[unlikely]]              \
-      return std::move(hdb_try_result).status();        \
-    ::hdb::detail::take(std::move(hdb_try_result));     \
+#define HDB_TRY(expression)                         \
+  __extension__({                                   \
+    auto hdb_try_result = (expression);             \
+    if (!hdb_try_result.ok()) [[unlikely]]          \
+      return std::move(hdb_try_result).status();    \
+    ::hdb::detail::take(std::move(hdb_try_result)); \
   })

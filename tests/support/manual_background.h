@@ -1,0 +1,52 @@
+// tests/support/manual_background.h: background work on one seeded scheduler, in the thread that waits: a run repeats.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/background.h"
+
+namespace hdb::test {
+
+// Single-owner: the test's only thread.
+class ManualBackground final : public Background {
+ public:
+  explicit ManualBackground(std::uint64_t seed) : random_(seed) {}
+
+  void submit(Priority priority, std::function<void()> task) override;
+  void after(std::chrono::milliseconds delay, std::function<void()> task) override;
+  void wait(Mutex& mutex, CondVar& signal) override HDB_REQUIRES(mutex);
+  void sleep(std::chrono::microseconds) override {}
+  void stop() override;
+
+  // Runs waiting tasks, in seeded order, until there are none.
+  void run_tasks();
+  // Runs the timers that are waiting now, whatever their delay.
+  void run_timers();
+  std::size_t task_count() const noexcept { return tasks_.size(); }
+
+ private:
+  void run_one();
+
+  std::mt19937_64 random_;
+  std::vector<std::function<void()>> tasks_;
+  std::vector<std::function<void()>> timers_;
+};
+
+// Each look at it moves it on by a microsecond. Single-owner.
+class ManualClock final : public Clock {
+ public:
+  Timestamp wall() override { return Timestamp(step()); }
+  std::chrono::nanoseconds monotonic() override { return step(); }
+  void advance(std::chrono::nanoseconds by) { now_ += by; }
+
+ private:
+  std::chrono::nanoseconds step() { return now_ += std::chrono::microseconds(1); }
+  std::chrono::nanoseconds now_ = std::chrono::hours(24 * 365 * 50);
+};
+
+}  // namespace hdb::test
