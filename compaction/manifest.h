@@ -1,0 +1,79 @@
+// compaction/manifest.h: what the store consists of, durably: a log of edits (manifest_format.h), and the file CURRENT
+// that names it.
+//
+// A manifest is appended to only by whoever made it: opening a store for writing recovers the state and makes a fresh
+// manifest from it, so nothing is ever written behind a torn tail.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/ids.h"
+#include "compaction/manifest_format.h"
+#include "compaction/version_edit.h"
+#include "io/env.h"
+
+namespace hdb::compaction {
+
+struct Recovered {
+  ManifestState state;
+  FileNumber manifest;            // the file it was read from
+  std::uint64_t edit_number = 0;  // of the last edit in `state`; for create()
+  std::uint64_t torn_bytes = 0;   // at its end, of an edit that was never acknowledged
+};
+
+// Reads the state of the store in directory `store`. Writes nothing; works beside a store that is open for writing.
+// kNotFound if there is no store, kUnsupported if it is newer, kCorruption if it is damaged; each kind of damage has
+// its own message with file, offset and remedy. A store whose creation died before its first manifest was current is
+// none.
+Result<Recovered> recover(Env& env, const std::string& store);
+
+// The manifest of a store that is open for writing. Single-owner.
+class Manifest {
+ public:
+  // Gives a number no file of the store has.
+  using FileNumbers = std::function<FileNumber()>;
+
+  // Makes a manifest that begins with `state` current: for a new store (store_id set, edit_number 0) and at each open
+  // for writing (what recover() returned, changed as the open needs: a new epoch is one). Durable on return; until
+  // then, or after an error, the store is as it was before. Removes other manifests. The directory must exist; a new
+  // store has no tables and no log before its first manifest. The file number given by `numbers` must be at or above
+  // state.next_file_number.
+  static Result<std::unique_ptr<Manifest>> create(Env& env, std::string store, ManifestState state,
+                                                  std::uint64_t edit_number, FileNumbers numbers);
+  ~Manifest();
+
+  // Makes the edit durable and then part of state(). kCorruption if it does not fit state(): nothing was written.
+  // A write that fails is made good by a fresh manifest. If that fails too, the error is returned, state() is without
+  // the edit, and the store on disk may be with or without it: the caller must not delete a table of either. A later
+  // append starts with a fresh manifest, after which the disk is as state() again.
+  Status append(const VersionEdit& edit);
+
+  const ManifestState& state() const noexcept { return state_; }
+  FileNumber number() const noexcept { return number_; }
+  std::uint64_t edit_number() const noexcept { return edit_number_; }
+  std::uint64_t file_bytes() const noexcept { return offset_; }
+
+ private:
+  Manifest(Env& env, std::string store, ManifestState state, std::uint64_t edit_number, FileNumbers numbers);
+
+  Status write_record(RecordKind kind, std::uint64_t edit_number, ByteView payload);
+  // Makes a new file that begins with `state`, and CURRENT name it.
+  Status start_file(ManifestState state, std::uint64_t edit_number);
+  void remove_other_manifests();
+
+  Env& env_;
+  const std::string store_;
+  const FileNumbers numbers_;
+  ManifestState state_;
+  std::uint64_t edit_number_;
+  std::unique_ptr<WritableFile> file_;  // null after an error: the next append makes a new one
+  FileNumber number_;
+  std::uint64_t offset_ = 0;          // bytes in file_
+  std::uint64_t snapshot_bytes_ = 0;  // of these: the header and the state it began with
+  std::uint64_t chain_ = 0;           // checksum of the last record
+};
+
+}  // namespace hdb::compaction
