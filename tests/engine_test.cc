@@ -381,6 +381,64 @@ TEST_CASE("interval appends are synced by the timer, relaxed ones by the next sy
   CHECK(store->get(Position{2}).value()->type() == "synced");
 }
 
+TEST_CASE("a resume token is durable before it is given out") {
+  MemoryEnv env;
+  std::string token;
+  {
+    const TestStore store = opened(env);
+    const Event event{.type = "relaxed"};
+    REQUIRE(store->append(Batch{.events = {&event, 1}, .changes = {}, .durability = Durability::kNone}).ok());
+    auto cursor = store->query({});
+    REQUIRE(cursor->next().value().has_value());
+    token = cursor->resume_token().value();
+    env.crash_at(env.operations());
+  }
+  env.crash(5);
+  const TestStore store = opened(env);
+  CHECK(store->stats().events == 1);
+  Query query;
+  query.resume_token = token;
+  CHECK(positions(*store.engine, query).empty());
+}
+
+TEST_CASE("an idle log is marked, so that damage in it is not taken for a torn tail") {
+  MemoryEnv env;
+  {
+    const TestStore store = opened(env);
+    const std::string payload(3000, 'p');
+    for (int event = 0; event < 3; ++event) REQUIRE(store->append(Event{.payload = as_bytes(payload)}).ok());
+    store.clock->advance(std::chrono::seconds(1));
+    store.background->run_timers();
+    env.crash_at(env.operations());
+  }
+  env.crash(1);
+  const std::string segment = "store/wal/" + env.list("store/wal").value().front();
+  const std::uint64_t bytes = env.file_bytes(segment).value();
+  Buffer content = read_file(env, segment, bytes).value();
+  const std::size_t third = std::string_view(as_text(bytes_of(content))).find("ppp") + 2 * 4096;
+  content[third] ^= std::byte{1};
+  REQUIRE(replace_file(env, segment, bytes_of(content)).ok());
+  const Status damaged = open_store(env, "store", shrunk({}), 1).status();
+  CHECK(damaged.code() == StatusCode::kCorruption);
+  CHECK(damaged.message().find(segment) != std::string_view::npos);
+}
+
+TEST_CASE("files left by a process that died are removed at the next open") {
+  MemoryEnv env;
+  {
+    const TestStore store = opened(env);
+    REQUIRE(store->append(Event{.type = "kept"}).ok());
+    REQUIRE(store->close().ok());
+  }
+  for (const char* left : {"store/sstables/000999.sst", "store/sstables/000998.sst.tmp", "store/CURRENT.tmp"}) {
+    REQUIRE(replace_file(env, left, as_bytes("half a file")).ok());
+  }
+  const TestStore store = opened(env);
+  CHECK(store->get(Position{0}).value()->type() == "kept");
+  CHECK(env.list("store/sstables").value().size() == 1);
+  CHECK(!env.exists("store/CURRENT.tmp").value());
+}
+
 TEST_CASE("with many threads every append gets its own dense positions and is seen at once by its caller") {
   MemoryEnv env;
   Options options = shrunk(presets::durable());

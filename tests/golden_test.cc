@@ -1,0 +1,134 @@
+// The on-disk formats as readable text: annotated dumps of a tiny store equal tests/golden/*.txt. A change of a format
+// shows as a diff of these files, and bumps a version. HDB_UPDATE_GOLDEN=1 rewrites them.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/support/memory_env.h"
+#include "tests/support/test_store.h"
+#include "tools/dump/dump.h"
+
+namespace hdb::test {
+
+namespace {
+
+// Two batches in the log, as a killed process leaves them.
+void write_events(const TestStore& store) {
+  const std::string_view tags[] = {"ip:10.1.2.3", "user:root"};
+  const Timestamp time{std::chrono::nanoseconds(1'521'911'721'255'387'000)};
+  const Event events[] = {
+      Event{.id = EventId::from_name("golden", "first"),
+            .time = time,
+            .type = "dns",
+            .entity = "Ckdgdu1RMwc5AO49F3",
+            .host = "10.128.0.241",
+            .tags = tags,
+            .source = "zeek",
+            .format = "Zeek",
+            .content_type = "application/json",
+            .metadata = R"({"lab":"east"})",
+            .payload = as_bytes(R"({"query":"example.com","rcode_name":"NOERROR"})")},
+      Event{.type = "raw", .stream = "boots", .payload = as_bytes("a line of a log")},
+  };
+  REQUIRE(store->append(events).ok());
+  const Keyspace keyspace = store->keyspace("offsets").value();
+  const KeyValueChange changes[] = {{keyspace, as_bytes("dns.log"), as_bytes("4096")},
+                                    {keyspace, as_bytes("dns.log.1"), std::nullopt}};
+  REQUIRE(store->append(Batch{.events = {}, .changes = changes, .durability = {}}).ok());
+}
+
+std::string dump_of(Env& env, const std::string& path) {
+  std::string text;
+  const Status status = dump::dump_file(env, path, {}, [&text](std::string_view line) { (text += line) += '\n'; });
+  CHECK_MESSAGE(status.ok(), status.message());
+  return text;
+}
+
+void check_golden(const std::string& name, const std::string& text) {
+  const std::filesystem::path path = std::filesystem::path(HDB_SOURCE_DIR) / "tests/golden" / name;
+  if (std::getenv("HDB_UPDATE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << text;
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream golden;
+  golden << file.rdbuf();
+  CHECK_MESSAGE(golden.str() == text, name, " differs: compare it with HDB_UPDATE_GOLDEN=1 and git diff");
+}
+
+std::string only_file(Env& env, const std::string& directory) {
+  const std::vector<std::string> names = env.list(directory).value();
+  REQUIRE(names.size() == 1);
+  return directory + "/" + names.front();
+}
+
+}  // namespace
+
+TEST_CASE("every file kind dumps as its golden text") {
+  MemoryEnv env;
+  Options options = presets::durable();
+  options.compression = Compression::kNone;
+  {
+    const TestStore store = open_store(env, "store", options, 1).value();
+    write_events(store);
+    check_golden("log.txt", dump_of(env, only_file(env, "store/wal")));
+    REQUIRE(store->flush().ok());
+    REQUIRE(store->close().ok());
+  }
+  std::string manifest;
+  for (const std::string& name : env.list("store").value()) {
+    if (name.starts_with("MANIFEST-")) manifest = "store/" + name;
+  }
+  check_golden("current.txt", dump_of(env, "store/CURRENT"));
+  check_golden("manifest.txt", dump_of(env, manifest));
+  const std::vector<std::string> tables = env.list("store/sstables").value();
+  REQUIRE(tables.size() == 2);
+  check_golden("event_table.txt", dump_of(env, "store/sstables/" + tables[0]));
+  check_golden("key_table.txt", dump_of(env, "store/sstables/" + tables[1]));
+}
+
+TEST_CASE("a dump as JSON lines has one object a line") {
+  MemoryEnv env;
+  const TestStore store = open_store(env, "store", presets::durable(), 1).value();
+  write_events(store);
+  std::size_t lines = 0;
+  const auto check_line = [&lines](std::string_view line) {
+    ++lines;
+    CHECK(line.starts_with("{\"object\":\""));
+    CHECK(line.ends_with("}"));
+    CHECK(line.find('\n') == std::string_view::npos);
+  };
+  CHECK(dump::dump_file(env, only_file(env, "store/wal"), {.form = dump::Form::kJsonLines}, check_line).ok());
+  CHECK(lines > 3);
+}
+
+TEST_CASE("verify of a sound store counts its files and no errors, and a flipped byte is found in every file") {
+  MemoryEnv env;
+  {
+    const TestStore store = open_store(env, "store", presets::durable(), 1).value();
+    write_events(store);
+    REQUIRE(store->close().ok());
+  }
+  const auto errors = [&env] {
+    const auto result = dump::verify_store(env, "store", [](std::string_view) {});
+    REQUIRE_MESSAGE(result.ok(), result.status().message());
+    return result->errors;
+  };
+  CHECK(errors() == 0);
+  for (const std::string directory : {"store", "store/sstables"}) {
+    for (const std::string& name : env.list(directory).value()) {
+      if (name == "LOCK" || name == "wal" || name == "sstables") continue;
+      CAPTURE(name);
+      const std::string path = directory + "/" + name;
+      const Buffer sound = read_file(env, path, 1u << 20).value();
+      Buffer damaged = sound;
+      damaged[damaged.size() / 2] ^= std::byte{4};
+      REQUIRE(replace_file(env, path, bytes_of(damaged)).ok());
+      CHECK(errors() > 0);
+      REQUIRE(replace_file(env, path, bytes_of(sound)).ok());
+    }
+  }
+  CHECK(errors() == 0);
+}
+
+}  // namespace hdb::test

@@ -1,0 +1,113 @@
+// A writer killed with SIGKILL on real files: what it acknowledged, in every durability, is there at the next open.
+// Acknowledgements reach the parent through a pipe, outside the store.
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <hdb/engine.h>
+
+#include "tests/support/events.h"
+#include "tests/support/test_store.h"
+
+namespace hdb::test {
+
+namespace {
+
+struct Acknowledged {
+  Position position;
+  std::uint64_t number;  // the event's payload is made of it
+};
+static_assert(std::has_unique_object_representations_v<Acknowledged>);
+
+std::string payload_of(std::uint64_t number) {
+  return std::to_string(number) + std::string(number % 700, '#');
+}
+
+// Appends until killed; never returns. Three writers, one for each durability.
+[[noreturn]] void write_until_killed(const std::filesystem::path& directory, int acknowledgements) {
+  const auto engine = Engine::open(directory, shrunk(presets::balanced()));
+  if (!engine.ok()) _exit(2);
+  std::vector<std::thread> writers;
+  for (std::uint64_t writer = 0; writer < 3; ++writer) {
+    writers.emplace_back([&engine, writer, acknowledgements] {
+      for (std::uint64_t number = writer;; number += 3) {
+        const std::string payload = payload_of(number);
+        const Event event{.entity = "writer", .payload = as_bytes(payload)};
+        const auto result = engine.value()->append(
+            Batch{.events = {&event, 1}, .changes = {}, .durability = static_cast<Durability>(writer)});
+        if (!result.ok()) _exit(3);
+        const Acknowledged line{result->first_position, number};
+        if (write(acknowledgements, &line, sizeof line) != sizeof line) _exit(4);
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  _exit(5);
+}
+
+// Runs the writer for `lifetime` and returns what it acknowledged.
+std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, std::chrono::milliseconds lifetime) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    close(ends[0]);
+    write_until_killed(directory, ends[1]);
+  }
+  close(ends[1]);
+  std::thread killer([child, lifetime] {
+    std::this_thread::sleep_for(lifetime);
+    kill(child, SIGKILL);
+  });
+  std::vector<Acknowledged> acknowledged;
+  Acknowledged line;
+  while (read(ends[0], &line, sizeof line) == sizeof line) acknowledged.push_back(line);
+  close(ends[0]);
+  killer.join();
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(WIFSIGNALED(status));  // it did not stop by itself
+  return acknowledged;
+}
+
+}  // namespace
+
+TEST_CASE("a writer killed at any moment loses no acknowledged event") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  std::string pattern = (std::filesystem::temp_directory_path() / "hdb process test XXXXXX").string();
+  REQUIRE(mkdtemp(pattern.data()) != nullptr);
+  const std::filesystem::path directory = std::filesystem::path(pattern) / "a store";
+  std::map<Position, std::uint64_t> expected;
+  const std::size_t rounds = scaled(6);
+  for (std::size_t round = 0; round < rounds; ++round) {
+    for (const Acknowledged& line : run_and_kill(directory, std::chrono::milliseconds(50 + random() % 400))) {
+      const auto [known, is_new] = expected.emplace(line.position, line.number);
+      CHECK(is_new);  // a position is given once
+    }
+    const auto engine = Engine::open(directory, shrunk(presets::balanced()));
+    REQUIRE_MESSAGE(engine.ok(), engine.status().message());
+    std::size_t wrong = 0;
+    for (const auto& [position, number] : expected) {
+      const auto found = engine.value()->get(position);
+      REQUIRE_MESSAGE(found.ok(), found.status().message());
+      if (!found.value() || as_text(found.value()->payload()) != payload_of(number)) ++wrong;
+    }
+    CHECK(wrong == 0);
+    CHECK(engine.value()->close().ok());
+  }
+  CHECK(!expected.empty());
+  std::filesystem::remove_all(pattern);
+}
+
+}  // namespace hdb::test
