@@ -35,8 +35,6 @@ class PositionSet {
   void add(std::uint32_t position);
   void add_range(std::uint64_t begin, std::uint64_t end);   // as range()
   void keep_range(std::uint64_t begin, std::uint64_t end);  // removes what is outside of [begin, end)
-  // Moves every position up by `distance`; the sums stay under 2^32.
-  void shift_up(std::uint32_t distance);
 
   bool contains(std::uint32_t position) const noexcept;
   std::uint64_t cardinality() const noexcept;
@@ -47,13 +45,11 @@ class PositionSet {
   PositionSet& operator-=(const PositionSet& other);
   friend bool operator==(const PositionSet& a, const PositionSet& b) noexcept { return a.equals(b); }
 
-  // The smallest position >= `position`, the greatest <= `position`. Logarithmic: to walk a whole set,
-  // to_vector() is faster.
+  // The smallest position >= `position`, the greatest <= `position`. To walk a whole set, to_vector() is faster.
   std::optional<std::uint32_t> next_at_or_after(std::uint32_t position) const;
   std::optional<std::uint32_t> previous_at_or_before(std::uint32_t position) const;
   std::vector<std::uint32_t> to_vector() const;  // ascending
 
-  // The encoding never exceeds 8 bytes and 5 bytes a position.
   void encode(Buffer& to) const;
   // The set that all of `bytes` encode. Safe on any bytes: kCorruption if they are no set; memory is bounded by a
   // constant times bytes.size().
