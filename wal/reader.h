@@ -54,7 +54,8 @@ struct ReplayEnd {
   Timestamp last_commit_time{};   // of the groups and marks read; the Unix epoch if there were none
   std::uint64_t groups = 0;       // that were visited
   std::uint64_t batches = 0;
-  bool is_marked = false;         // the last group is a mark: nothing durable can be missing
+  LogPoint durable_end;           // the highest that manifest, headers and groups vouch for
+  bool is_marked = false;         // the log ends in a mark: nothing durable can be missing
   std::uint64_t torn_bytes = 0;   // behind the end, up to the last byte that is not zero
   std::string torn_reason;        // what ended the log, with file and offset; empty if nothing was torn
   std::vector<SegmentNumber> segments;  // that belong to the log, ascending; the last one may end it

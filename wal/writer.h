@@ -58,6 +58,10 @@ class Writer {
   // everything before it, is on the device on return. Sequence and position continue those before.
   Result<LogPoint> append(const GroupInput& group, bool is_durable);
 
+  // Goes on in a new segment, whose name and header are durable on return, so that its begin can be a floor; does no
+  // more than that where nothing was appended to the current one. Errors are as of prepare().
+  Status start_segment();
+
   // Makes everything appended durable.
   Status sync();
 
@@ -83,14 +87,16 @@ class Writer {
 
   Status stopped() const;
   Status poison(const Status& error);
+  Status preparing_failed(const Status& error);
   Status list_older_segments();
-  std::uint64_t group_start() const noexcept;
-  Status extend(std::uint64_t bytes);
-  Status roll(std::uint64_t bytes);
+  Result<std::uint64_t> grow(LogFile& file, std::uint64_t prepared, std::uint64_t bytes) const;
+  Status roll(std::uint64_t group_bytes);
   Status begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end);
+  Status retire_segment();
   Status write_at(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable);
-  Status write_group(std::uint64_t start, std::span<const ByteView> pieces, std::uint64_t bytes, bool is_durable);
-  bool has_only_durable() const noexcept { return durable_end_ == end(); }
+  Status write_group(GroupHeader header, std::span<const ByteView> batches, bool is_durable);
+  Status sync_files();
+  std::uint64_t group_start() const noexcept;
 
   Env& env_;
   const std::string store_;
@@ -102,14 +108,16 @@ class Writer {
   SegmentNumber segment_;
   std::uint64_t end_ = 0;       // of the last group in segment_, or of its header
   std::uint64_t prepared_ = 0;  // bytes of file_ with space behind them
-  bool is_name_durable_ = false;  // the directory was synced since the newest segment was made
-  bool is_marked_ = false;        // the last group is a mark
+  std::uint64_t durable_bytes_ = 0;  // of file_: what is durable, from its begin
+  bool is_name_durable_ = false;     // the directory was synced since the newest segment was made
+  bool is_marked_ = false;           // nothing was appended since the log last said that all of it is durable
   std::vector<std::unique_ptr<LogFile>> unsynced_;  // older segments with bytes that are not durable, oldest first
   // The file of segment_ + 1 while the disk was too full to prepare it.
   std::unique_ptr<LogFile> spare_;
 
   SequenceNumber next_sequence_;
   Position next_position_;
+  std::int64_t last_commit_time_ns_ = 0;
   LogPoint durable_end_;
   Status first_error_;  // not OK: poisoned
 

@@ -1,0 +1,390 @@
+#include "wal/reader.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "io/file_name.h"
+
+namespace hdb::wal {
+namespace {
+
+constexpr std::uint64_t kWindowBytes = 1u << 20;
+
+std::string offset_text(std::uint64_t offset) { return "offset " + std::to_string(offset); }
+
+std::string point_text(LogPoint point) {
+  return "segment " + std::to_string(point.segment.raw()) + " " + offset_text(point.offset);
+}
+
+// Reads a file piece by piece. Views live as long as buffer(). Single-owner.
+class Window {
+ public:
+  explicit Window(std::unique_ptr<RandomAccessFile> file) : file_(std::move(file)) {}
+
+  // `bytes` bytes at `offset`, within the file.
+  Result<ByteView> view(std::uint64_t offset, std::uint64_t bytes) {
+    if (offset < begin_ || offset + bytes > begin_ + bytes_) {
+      const std::uint64_t wanted = std::max(bytes, std::min(kWindowBytes, size_bytes() - offset));
+      auto fresh = std::make_shared_for_overwrite<std::byte[]>(wanted);
+      bytes_ = 0;
+      HDB_TRY(file_->read(offset, {fresh.get(), wanted}));
+      buffer_ = std::move(fresh);
+      begin_ = offset;
+      bytes_ = wanted;
+    }
+    return ByteView(buffer_.get() + (offset - begin_), bytes);
+  }
+
+  const std::shared_ptr<std::byte[]>& buffer() const noexcept { return buffer_; }
+  std::uint64_t size_bytes() const noexcept { return file_->size_bytes(); }
+
+ private:
+  std::unique_ptr<RandomAccessFile> file_;
+  std::shared_ptr<std::byte[]> buffer_;
+  std::uint64_t begin_ = 0;
+  std::uint64_t bytes_ = 0;
+};
+
+struct Segment {
+  SegmentNumber number;
+  std::string path;
+  std::optional<SegmentHeader> header;  // empty: not valid
+  std::string problem;                  // why not
+};
+
+// A valid group, or why there is none.
+struct Probe {
+  std::uint64_t begin = 0;
+  std::optional<GroupParts> group;
+  std::string problem;
+};
+
+// One replay. Single-owner.
+class Replay {
+ public:
+  Replay(Env& env, const std::string& store, const ReplayStart& start, const std::function<Status(const Group&)>& visit)
+      : env_(env), store_(store), start_(start), visit_(visit) {
+    end_.end = start.floor;
+    end_.durable_end = start.floor;
+    end_.next_sequence = start.next_sequence;
+    end_.next_position = start.next_position;
+  }
+
+  Result<ReplayEnd> run();
+
+ private:
+  Status list_segments();
+  Result<Segment> read_header(SegmentNumber number, const std::string& path);
+  Status begin_at_floor();
+  Status read_segment(const Segment& segment, const Segment* successor);
+  Result<Probe> probe(Window& window, const Segment& segment, std::uint64_t predecessor_end);
+  Result<Probe> probe_at(Window& window, const Segment& segment, std::uint64_t begin, std::uint64_t predecessor_end);
+  Status take(const Segment& segment, const Window& window, const Probe& probe);
+  Status end_here(std::size_t index, const std::string& problem);
+  Status search(const Segment& segment, std::uint64_t from, const std::string& damage);
+  Result<std::optional<LogPoint>> durable_end_at(Window& window, const Segment& segment, std::uint64_t offset);
+  Status damaged(const std::string& damage, const std::string& path, std::uint64_t offset, LogPoint durable_end) const;
+  Status check_continues(const std::string& place, SequenceNumber sequence, Position position) const;
+  Result<Window> open(const Segment& segment) { return Window(HDB_TRY(env_.open(segment.path))); }
+
+  Env& env_;
+  const std::string& store_;
+  const ReplayStart& start_;
+  const std::function<Status(const Group&)>& visit_;
+  std::vector<Segment> segments_;  // from the floor's on, without orphans
+  std::string problem_;            // what ended the reading of a segment; empty: it leads on to the next
+  ReplayEnd end_;
+};
+
+Result<ReplayEnd> Replay::run() {
+  HDB_TRY(list_segments());
+  if (start_.epoch_max == Epoch(0)) return std::move(end_);
+  HDB_TRY(begin_at_floor());
+  for (std::size_t index = 0;; ++index) {
+    const Segment& segment = segments_[index];
+    const bool has_next = index + 1 < segments_.size();
+    const Segment* next = has_next ? &segments_[index + 1] : nullptr;
+    end_.segments.push_back(segment.number);
+    end_.durable_end = std::max(end_.durable_end, segment.header->durable_end);
+    HDB_TRY(read_segment(segment, next));
+    if (problem_.empty()) {
+      HDB_TRY(check_continues(next->path + ": the segment", next->header->first_sequence, next->header->first_position));
+      end_.end = {next->number, kSegmentHeaderBytes};
+      continue;
+    }
+    HDB_TRY(end_here(index, problem_));
+    return std::move(end_);
+  }
+}
+
+Status Replay::list_segments() {
+  Result<std::vector<std::string>> names = env_.list(log_directory(store_));
+  if (!names.ok() && names.status().code() != StatusCode::kNotFound) return names.status();
+  std::vector<SegmentNumber> numbers;
+  if (names.ok()) {
+    for (const std::string& name : names.value()) {
+      if (const auto number = parse_segment_name(name)) numbers.push_back(*number);
+    }
+  }
+  std::sort(numbers.begin(), numbers.end());
+  for (const SegmentNumber number : numbers) {
+    if (start_.epoch_max == Epoch(0)) {
+      end_.orphans.push_back(number);
+    } else if (number < start_.floor.segment) {
+      end_.below_floor.push_back(number);
+    } else {
+      Segment segment = HDB_TRY(read_header(number, segment_path(store_, number)));
+      if (segment.header && segment.header->epoch > start_.epoch_max) {
+        end_.orphans.push_back(number);
+      } else {
+        segments_.push_back(std::move(segment));
+      }
+    }
+  }
+  return {};
+}
+
+Result<Segment> Replay::read_header(SegmentNumber number, const std::string& path) {
+  Segment segment{.number = number, .path = path, .header = {}, .problem = {}};
+  const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env_.open(path));
+  Buffer bytes(static_cast<std::size_t>(std::min<std::uint64_t>(file->size_bytes(), kSegmentHeaderBytes)));
+  HDB_TRY(file->read(0, bytes));
+  Result<SegmentHeader> header = decode_segment_header(bytes_of(bytes), path);
+  if (header.ok() && header->store_id != start_.store_id) {
+    return Status::corruption(path + ": the log segment is of another store: put back the store's own files");
+  }
+  if (header.ok() && header->segment == number && header->epoch != Epoch(0)) {
+    segment.header = header.value();
+  } else if (header.ok()) {
+    segment.problem = path + ": the file holds segment " + std::to_string(header->segment.raw());
+  } else if (header.status().code() == StatusCode::kUnsupported) {
+    return header.status();
+  } else {
+    segment.problem = header.status().message();
+  }
+  return segment;
+}
+
+Status Replay::begin_at_floor() {
+  const LogPoint floor = start_.floor;
+  if (segments_.empty() || segments_.front().number != floor.segment) {
+    return Status::corruption(segment_path(store_, floor.segment) +
+                              ": missing, though the log is needed from there on: put the file back, or restore the "
+                              "store from a backup");
+  }
+  const Segment& first = segments_.front();
+  const std::string place = first.path + ": " + offset_text(floor.offset);
+  if (!first.header) return Status::corruption(first.problem + "; the log is needed from this segment on");
+  end_.end.offset = std::max<std::uint64_t>(floor.offset, kSegmentHeaderBytes);
+  const std::uint64_t bytes = HDB_TRY(env_.file_bytes(first.path));
+  if (bytes < end_.end.offset) {
+    return Status::corruption(place + ": the log is needed from there on, but the file has only " +
+                              std::to_string(bytes) + " bytes: restore the store from a backup");
+  }
+  if (end_.end.offset > kSegmentHeaderBytes) return {};
+  return check_continues(place, first.header->first_sequence, first.header->first_position);
+}
+
+Status Replay::check_continues(const std::string& place, SequenceNumber sequence, Position position) const {
+  if (sequence == end_.next_sequence && position == end_.next_position) return {};
+  return Status::corruption(place + " begins with sequence " + std::to_string(sequence.raw()) + ", position " +
+                            std::to_string(position) + "; expected " + std::to_string(end_.next_sequence.raw()) +
+                            ", " + std::to_string(end_.next_position) + ": restore the store from a backup");
+}
+
+// Takes groups until the segment leads on to `successor`, or problem_ says why it does not.
+Status Replay::read_segment(const Segment& segment, const Segment* successor) {
+  Window window = HDB_TRY(open(segment));
+  const bool may_lead_on = successor != nullptr && successor->header && successor->number == segment.number.next() &&
+                           successor->header->epoch >= segment.header->epoch;
+  problem_.clear();
+  for (;;) {
+    if (may_lead_on && successor->header->predecessor_end == end_.end.offset) return {};
+    const Probe probed = HDB_TRY(probe(window, segment, end_.end.offset));
+    if (!probed.group) {
+      problem_ = segment.path + ": " + offset_text(probed.begin) + ": " + probed.problem;
+      return {};
+    }
+    HDB_TRY(take(segment, window, probed));
+  }
+}
+
+// The group that follows one that ends at `predecessor_end`.
+Result<Probe> Replay::probe(Window& window, const Segment& segment, std::uint64_t predecessor_end) {
+  const std::uint64_t next_block = round_up(predecessor_end, kBlockBytes);
+  if (next_block == predecessor_end) return probe_at(window, segment, predecessor_end, predecessor_end);
+  Probe here = HDB_TRY(probe_at(window, segment, predecessor_end, predecessor_end));
+  if (here.group) return here;
+  Probe there = HDB_TRY(probe_at(window, segment, next_block, predecessor_end));
+  return there.group ? there : here;
+}
+
+Result<Probe> Replay::probe_at(Window& window, const Segment& segment, std::uint64_t begin,
+                               std::uint64_t predecessor_end) {
+  Probe result;
+  result.begin = begin;
+  const std::uint64_t room = window.size_bytes() > begin ? window.size_bytes() - begin : 0;
+  if (room < kGroupHeaderBytes) {
+    result.problem = "the file ends";
+    return result;
+  }
+  const auto claimed = claimed_group_bytes(HDB_TRY(window.view(begin, kGroupHeaderBytes)), room);
+  if (!claimed.ok()) {
+    result.problem = claimed.status().message();
+    return result;
+  }
+  const ByteView bytes = HDB_TRY(window.view(begin, claimed.value()));
+  Result<GroupParts> parts = split_group(bytes, segment.header->epoch, {segment.number, begin});
+  if (!parts.ok()) {
+    result.problem = parts.status().message();
+  } else if (parts->header.predecessor_end != predecessor_end) {
+    result.problem = "the group follows one that ended at " + offset_text(parts->header.predecessor_end);
+  } else if (const Status intact = check_batches(parts.value()); !intact.ok()) {
+    result.problem = intact.message();
+  } else {
+    result.group = std::move(parts).value();
+  }
+  return result;
+}
+
+Status Replay::take(const Segment& segment, const Window& window, const Probe& probe) {
+  const GroupHeader& header = probe.group->header;
+  const std::string place = segment.path + ": the group at " + offset_text(probe.begin);
+  if (const Status status = check_supported(*probe.group); !status.ok()) return status.in_context(place);
+  HDB_TRY(check_continues(place, header.first_sequence, header.first_position));
+
+  Group group;
+  group.begin = {segment.number, probe.begin};
+  group.end = {segment.number, probe.begin + header.group_bytes};
+  group.commit_time = commit_time_of(header);
+  group.first_sequence = header.first_sequence;
+  group.first_position = header.first_position;
+  group.bytes = window.buffer();
+  group.batches.reserve(probe.group->batches.size());
+  std::uint64_t sequences = 0;
+  std::uint64_t events = 0;
+  for (const ByteView bytes : probe.group->batches) {
+    Result<BatchView> batch = BatchView::decode(bytes);
+    if (!batch.ok()) {
+      return batch.status().in_context(place + ", batch " + std::to_string(group.batches.size()));
+    }
+    sequences += batch->sequence_count();
+    events += batch->event_count();
+    group.batches.push_back(batch.value());
+  }
+  if (!group.batches.empty()) {
+    HDB_TRY(visit_(group));
+    ++end_.groups;
+    end_.batches += group.batches.size();
+  }
+  end_.end = group.end;
+  end_.is_marked = header.kind == GroupKind::kMark;
+  end_.last_commit_time = std::max(end_.last_commit_time, group.commit_time);
+  end_.durable_end = std::max(end_.durable_end, header.durable_end);
+  end_.next_sequence = SequenceNumber(end_.next_sequence.raw() + sequences);
+  end_.next_position += events;
+  return {};
+}
+
+// The log ends at end_.end in segments_[index], unless something behind it says that it was durable further.
+Status Replay::end_here(std::size_t index, const std::string& problem) {
+  for (std::size_t later = index; later < segments_.size(); ++later) {
+    const Segment& segment = segments_[later];
+    std::uint64_t from = end_.end.offset;
+    if (later > index) {
+      end_.torn_segments.push_back(segment.number);
+      from = 0;
+      if (segment.header && segment.header->durable_end > end_.end) {
+        return damaged(problem, segment.path, 0, segment.header->durable_end);
+      }
+    }
+    HDB_TRY(search(segment, from, problem));
+  }
+  // What was read may itself have vouched for more than there is.
+  if (end_.durable_end > end_.end) return damaged(problem, segments_[index].path, end_.end.offset, end_.durable_end);
+  if (end_.torn_bytes == 0) return {};
+  end_.torn_reason = problem;
+  if (index + 1 == segments_.size()) return {};
+  const Segment& next = segments_[index + 1];
+  end_.torn_reason += next.header ? "; " + next.path + " does not follow from there" : "; " + next.problem;
+  return {};
+}
+
+// Looks for what vouches for more than end_.end at each multiple of 8 from `from` on, and counts torn bytes.
+Status Replay::search(const Segment& segment, std::uint64_t from, const std::string& damage) {
+  Window window = HDB_TRY(open(segment));
+  Window groups = HDB_TRY(open(segment));
+  const std::uint64_t size = window.size_bytes();
+  std::uint64_t used_end = from;  // behind the last byte that is not zero
+  for (std::uint64_t at = from; at < size;) {
+    const ByteView chunk = HDB_TRY(window.view(at, std::min(kWindowBytes, size - at)));
+    for (std::size_t index = 0; index < chunk.size(); index += 8) {
+      const ByteView word = chunk.subspan(index, std::min<std::size_t>(8, chunk.size() - index));
+      std::size_t used = word.size();
+      while (used > 0 && word[used - 1] == std::byte{0}) --used;
+      if (used == 0) continue;
+      used_end = at + index + used;
+      if (word.size() < 8 || load<std::uint32_t>(word.data()) != kGroupMagic) continue;
+      const std::optional<LogPoint> durable_end = HDB_TRY(durable_end_at(groups, segment, at + index));
+      if (durable_end) return damaged(damage, segment.path, at + index, *durable_end);
+    }
+    at += chunk.size();
+  }
+  end_.torn_bytes += used_end - from;
+  return {};
+}
+
+// The durable_end of a valid group at `offset`, if it is above end_.end. The batches need not be intact for that.
+Result<std::optional<LogPoint>> Replay::durable_end_at(Window& window, const Segment& segment, std::uint64_t offset) {
+  const std::optional<LogPoint> none;
+  const std::uint64_t room = window.size_bytes() - offset;
+  if (room < kGroupHeaderBytes) return none;
+  const auto header = load<GroupHeader>(HDB_TRY(window.view(offset, kGroupHeaderBytes)).data());
+  if (header.durable_end <= end_.end || header.epoch > start_.epoch_max) return none;
+  if (segment.header && segment.header->epoch != header.epoch) return none;
+  const auto claimed = claimed_group_bytes(std::as_bytes(std::span(&header, 1)), room);
+  if (!claimed.ok()) return none;
+  const ByteView bytes = HDB_TRY(window.view(offset, claimed.value()));
+  const bool is_valid = split_group(bytes, header.epoch, {segment.number, offset}).ok();
+  return is_valid ? std::optional(header.durable_end) : none;
+}
+
+Status Replay::damaged(const std::string& damage, const std::string& path, std::uint64_t offset,
+                       LogPoint durable_end) const {
+  return Status::corruption(damage + "; but " + path + " " + offset_text(offset) + " says that the log was durable up to " +
+                            point_text(durable_end) + ", so this is no torn tail: restore the store from a backup");
+}
+
+Status remove_segments(Env& env, const std::string& store, const std::vector<SegmentNumber>& numbers) {
+  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+    const Status status = env.remove(segment_path(store, *number));
+    if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<ReplayEnd> replay(Env& env, const std::string& store, const ReplayStart& start,
+                         const std::function<Status(const Group&)>& visit) {
+  return Replay(env, store, start, visit).run();
+}
+
+Status cut_tail(Env& env, const std::string& store, const ReplayEnd& replayed) {
+  HDB_TRY(remove_segments(env, store, replayed.torn_segments));
+  HDB_TRY(remove_segments(env, store, replayed.orphans));
+  HDB_TRY(remove_segments(env, store, replayed.below_floor));
+  for (const SegmentNumber number : replayed.segments) {
+    const std::string path = segment_path(store, number);
+    const bool is_last = number == replayed.end.segment;
+    if (!is_last && number < replayed.durable_end.segment) continue;
+    const std::unique_ptr<LogFile> file = HDB_TRY(env.open_log(path));
+    if (is_last && HDB_TRY(env.file_bytes(path)) > replayed.end.offset) HDB_TRY(file->truncate(replayed.end.offset));
+    HDB_TRY(file->sync());
+    HDB_TRY(file->close());
+  }
+  return env.sync_directory(log_directory(store));
+}
+
+}  // namespace hdb::wal
