@@ -1,0 +1,83 @@
+// hdb-bench: fills engines, measures them, reads everything back.
+#include <algorithm>
+#include <cstdio>
+#include <iterator>
+#include <string>
+
+#include "bench/options.h"
+#include "bench/security_events.h"
+#include "bench/workload.h"
+
+namespace hdb::bench {
+
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+constexpr Workload kWorkloads[] = {
+    {"kv-ingest", "ordered key-value pairs, ascending keys, atomic batches, several writers", &run_kv_ingest},
+    {"ingest", "security events (generated, or --input NDJSON) with every index", &run_ingest},
+    {"space", "real logs (--input) on disk, compacted: bytes by kind against raw, gzip, zstd and RocksDB", &run_space},
+};
+
+// The workloads, and what else can be said in their place.
+Status list(const BenchOptions&) {
+  for (const Workload& workload : all_workloads()) {
+    std::string line(workload.name);
+    line.resize(12, ' ');
+    HDB_TRY(print_line(line + std::string(workload.summary)));
+  }
+  return print_line("generate    no measurement: writes --events generated security events as NDJSON, by --seed");
+}
+
+// The generated events as NDJSON on standard output, for `hdb ingest --format ndjson -`.
+Status generate(const BenchOptions& options) {
+  const SecurityEvents events(options.seed);
+  SecurityEvent event;
+  for (std::uint64_t number = 0; number < options.events; ++number) {
+    events.make(number, event);
+    event.payload += '\n';
+    if (std::fwrite(event.payload.data(), 1, event.payload.size(), stdout) != event.payload.size()) {
+      return Status::io_error("standard output cannot be written");
+    }
+  }
+  return std::fflush(stdout) == 0 ? Status() : Status::io_error("standard output cannot be written");
+}
+
+Status run(const BenchOptions& options) {
+  if (options.workload == "list") return list(options);
+  if (options.workload == "generate") return generate(options);
+  for (const Workload& workload : all_workloads()) {
+    if (workload.name == options.workload) return workload.run(options);
+  }
+  return Status::invalid_argument("workload " + options.workload + " is not known; `hdb-bench list` names them");
+}
+
+int fail(const Status& status) {
+  std::fprintf(stderr, "hdb-bench: %s\n", std::string(status.message()).c_str());
+  return status.code() == StatusCode::kInvalidArgument ? kExitUsage : kExitFailed;
+}
+
+}  // namespace
+
+std::span<const Workload> all_workloads() {
+  return kWorkloads;
+}
+
+int main(int argc, char** argv) {
+  const auto options = parse_options(argc, argv);
+  if (!options.ok() && options.status().code() == StatusCode::kNotFound) {
+    std::printf("%s", std::string(options.status().message()).c_str());
+    return 0;
+  }
+  if (!options.ok()) return fail(options.status());
+  const Status status = run(options.value());
+  return status.ok() ? 0 : fail(status);
+}
+
+}  // namespace hdb::bench
+
+int main(int argc, char** argv) {
+  return hdb::bench::main(argc, argv);
+}

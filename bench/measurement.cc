@@ -1,0 +1,97 @@
+#include "bench/measurement.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <vector>
+
+namespace hdb::bench {
+
+namespace {
+
+// First byte of what the child sends.
+constexpr char kMeasured = 1;  // then the measurement
+constexpr char kFailed = 0;    // then the error's text
+
+bool write_all(int descriptor, const char* bytes, std::size_t count) {
+  while (count > 0) {
+    const ssize_t written = ::write(descriptor, bytes, count);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    bytes += written;
+    count -= static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+std::string read_all(int descriptor) {
+  std::string all;
+  char piece[4096];
+  while (true) {
+    const ssize_t count = ::read(descriptor, piece, sizeof piece);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return all;
+    all.append(piece, static_cast<std::size_t>(count));
+  }
+}
+
+// An engine of a peer may throw; what it threw is the run's error.
+Status run_guarded(const std::function<Status()>& work) {
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    return Status::io_error(std::string("the engine threw: ") + error.what());
+  }
+}
+
+[[noreturn]] void run_child(const std::function<Status()>& work, const void* measurement, std::size_t bytes,
+                            int descriptor) {
+  const Status status = run_guarded(work);
+  std::string answer(1, status.ok() ? kMeasured : kFailed);
+  if (status.ok()) {
+    answer.append(static_cast<const char*>(measurement), bytes);
+  } else {
+    answer.append(status.message());
+  }
+  const bool is_sent = write_all(descriptor, answer.data(), answer.size());
+  ::_exit(is_sent ? 0 : 1);
+}
+
+}  // namespace
+
+Status run_in_child(const std::function<Status()>& work, void* measurement, std::size_t bytes) {
+  int ends[2];
+  if (::pipe(ends) != 0) return Status::io_error(std::string("pipe: ") + std::strerror(errno));
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child < 0) {
+    const std::string reason = std::strerror(errno);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return Status::io_error("fork: " + reason);
+  }
+  if (child == 0) {
+    ::close(ends[0]);
+    run_child(work, measurement, bytes, ends[1]);
+  }
+  ::close(ends[1]);
+  const std::string answer = read_all(ends[0]);
+  ::close(ends[0]);
+  int exit_status = 0;
+  while (::waitpid(child, &exit_status, 0) < 0 && errno == EINTR) continue;
+  if (WIFSIGNALED(exit_status)) {
+    return Status::io_error("the run was ended by signal " + std::to_string(WTERMSIG(exit_status)));
+  }
+  if (answer.empty()) return Status::io_error("the run ended without a result");
+  if (answer[0] == kFailed) return Status::io_error(answer.substr(1));
+  if (answer.size() != 1 + bytes) return Status::io_error("the run's result was cut short");
+  std::memcpy(measurement, answer.data() + 1, bytes);
+  return {};
+}
+
+}  // namespace hdb::bench

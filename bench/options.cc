@@ -1,0 +1,105 @@
+#include "bench/options.h"
+
+#include <map>
+
+#include <CLI/CLI.hpp>
+
+namespace hdb::bench {
+
+namespace {
+
+const std::map<std::string, Durability> kDurabilities = {
+    {"none", Durability::kNone}, {"interval", Durability::kInterval}, {"sync", Durability::kSync}};
+const std::map<std::string, OutputForm> kOutputForms = {{"text", OutputForm::kText}, {"json", OutputForm::kJson}};
+
+void declare(CLI::App& app, BenchOptions& options, std::string& durability, std::string& output) {
+  app.add_option("workload", options.workload, "what to run: `hdb-bench list` names them all")->required();
+  app.add_option("--engine", options.engines, "engines to compare, in turn: hdb,rocksdb,leveldb")->delimiter(',');
+  const auto preset = app.add_option("--preset", options.preset, "preset of engine options");
+  app.add_option("--config", options.config, "TOML file of engine options")->excludes(preset);
+  app.add_option("--set", options.settings, "KEY=VALUE: one engine option, applied last")->allow_extra_args(false);
+  app.add_option("--dir", options.directory, "where the stores are made, and removed again [a temporary directory]");
+  app.add_option("--events", options.events, "events or pairs to write [2000000; with --input: its lines]")
+      ->check(CLI::Range(1ull, 1ull << 40));
+  app.add_option("--value-bytes", options.value_bytes, "bytes per value")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--batch", options.batch, "events per atomic batch")->check(CLI::Range(1, 1'000'000));
+  app.add_option("--writers", options.writers, "threads that write")->check(CLI::Range(1, 1024));
+  app.add_option("--durability", durability, "none, interval or sync [the preset's]")
+      ->check(CLI::IsMember(kDurabilities));
+  app.add_option("--rounds", options.rounds, "times each engine runs")->check(CLI::Range(1, 1000));
+  app.add_option("--seed", options.seed, "of the generated data");
+  app.add_option("--input", options.inputs, "NDJSON files (.gz, .zst or plain) instead of generated events");
+  app.add_option("--output", output, "text or json: one object a line")->check(CLI::IsMember(kOutputForms));
+  app.add_option("--report", options.report, "also write a self-contained HTML page with plots");
+}
+
+// CLI11 may explain over several lines; the first says what is wrong.
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
+}  // namespace
+
+Result<BenchOptions> parse_options(int argc, char** argv) {
+  BenchOptions options;
+  std::string durability;
+  std::string output;
+  CLI::App app("Measures HDB, and peers beside it. Figures hold for one machine and one run: quote the ratios.",
+               "hdb-bench");
+  app.option_defaults()->always_capture_default();
+  declare(app, options, durability, output);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return Status::not_found(app.help());
+  } catch (const CLI::ParseError& error) {
+    return Status::invalid_argument(first_line(error.what()) + "; `hdb-bench --help` lists the options");
+  }
+  if (!durability.empty()) options.durability = kDurabilities.at(durability);
+  if (!output.empty()) options.output = kOutputForms.at(output);
+  if (options.events == 0 && options.inputs.empty()) options.events = 2'000'000;
+  if (options.batch * options.value_bytes > (200u << 20)) {
+    return Status::invalid_argument("--batch times --value-bytes is over 200 MiB; choose smaller batches");
+  }
+  return options;
+}
+
+Result<RunOptions> run_options(const BenchOptions& bench, std::string_view default_preset) {
+  RunOptions run;
+  if (!bench.config.empty()) {
+    run.options = HDB_TRY(load_options(bench.config));
+    run.preset = bench.config.filename().string();
+  } else {
+    run.preset = bench.preset.empty() ? std::string(default_preset) : bench.preset;
+    run.options = HDB_TRY(preset_by_name(run.preset));
+    if (run.preset == "throughput") {
+      run.options.memtable_bytes = 256ull << 20;
+      run.options.block_cache_bytes = 2ull << 30;
+    }
+  }
+  for (const std::string& setting : bench.settings) {
+    const std::size_t equals = setting.find('=');
+    if (equals == std::string::npos) {
+      return Status::invalid_argument("--set " + setting + ": write it as KEY=VALUE");
+    }
+    HDB_TRY(set_option(run.options, setting.substr(0, equals), setting.substr(equals + 1)));
+    run.preset += " " + setting;
+  }
+  if (bench.durability) run.options.durability = *bench.durability;
+  HDB_TRY(validate(run.options));
+  return run;
+}
+
+std::string_view durability_name(Durability durability) {
+  switch (durability) {
+    case Durability::kNone:
+      return "none";
+    case Durability::kInterval:
+      return "interval";
+    case Durability::kSync:
+      return "sync";
+  }
+  return "unknown";
+}
+
+}  // namespace hdb::bench

@@ -1,0 +1,58 @@
+// bench/peer.h: an engine under measurement.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <hdb/engine.h>
+
+namespace hdb::bench {
+
+// What an engine opens with. Write buffers, caches and filters are equal in every engine: those of `options`.
+struct PeerSettings {
+  std::string directory;
+  Options options;
+  std::string variant;  // of the engine, from peer_variants
+};
+
+// Thread-safe, except for close() and the reads. A new one finds what an earlier one in the same directory stored.
+class Peer {
+ public:
+  virtual ~Peer() = default;
+
+  // Commits the pairs atomically, as durable as Options::durability says.
+  virtual Status put(std::span<const KeyValue> pairs) = 0;
+  // Commits the events atomically; returns the number under which the first is stored, the others following. Engines
+  // that know no positions store each record under `first_number` and what follows, as big-endian u64.
+  virtual Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t first_number) = 0;
+  // Merges all that can be merged.
+  virtual Status compact() = 0;
+  // Brings everything into its final files and closes.
+  virtual Status close() = 0;
+
+  // Every pair, in key order; stops at the first error of `visit`.
+  virtual Status read_pairs(const std::function<Status(ByteView key, ByteView value)>& visit) = 0;
+  // Every event, in the order of the numbers; position() is the number.
+  virtual Status read_events(const std::function<Status(const StoredEvent& event)>& visit) = 0;
+};
+
+// Engines built in, hdb first.
+std::vector<std::string> peer_names();
+// The ways an engine is run in each round; the best counts. Most have one, the empty.
+std::vector<std::string> peer_variants(std::string_view engine);
+Result<std::unique_ptr<Peer>> open_peer(std::string_view engine, const PeerSettings& settings);
+
+Result<std::unique_ptr<Peer>> open_hdb(const PeerSettings& settings);
+#ifdef HDB_HAVE_ROCKSDB
+Result<std::unique_ptr<Peer>> open_rocksdb(const PeerSettings& settings);
+#endif
+#ifdef HDB_HAVE_LEVELDB
+Result<std::unique_ptr<Peer>> open_leveldb(const PeerSettings& settings);
+#endif
+
+}  // namespace hdb::bench

@@ -1,0 +1,64 @@
+#include <utility>
+
+#include "bench/peer.h"
+
+namespace hdb::bench {
+
+namespace {
+
+constexpr std::size_t kReadBatch = 1024;
+
+class HdbPeer : public Peer {
+ public:
+  HdbPeer(std::unique_ptr<Engine> engine, Keyspace keyspace) : engine_(std::move(engine)), keyspace_(keyspace) {}
+
+  Status put(std::span<const KeyValue> pairs) override {
+    thread_local std::vector<KeyValueChange> changes;
+    changes.clear();
+    for (const KeyValue& pair : pairs) changes.push_back({keyspace_, pair.key, pair.value});
+    HDB_TRY(engine_->append(Batch{.events = {}, .changes = changes, .durability = {}}));
+    return {};
+  }
+
+  Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t) override {
+    return HDB_TRY(engine_->append(events)).first_position;
+  }
+
+  Status compact() override { return engine_->compact(); }
+
+  Status close() override {
+    HDB_TRY(engine_->flush());
+    return engine_->close();
+  }
+
+  Status read_pairs(const std::function<Status(ByteView key, ByteView value)>& visit) override {
+    KeyCursor cursor = HDB_TRY(engine_->scan(keyspace_, {}));
+    while (const std::optional<KeyValue> pair = HDB_TRY(cursor.next())) HDB_TRY(visit(pair->key, pair->value));
+    return {};
+  }
+
+  Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override {
+    EventCursor cursor = HDB_TRY(engine_->query({}));
+    std::vector<StoredEvent> events;
+    do {
+      events.clear();
+      HDB_TRY(cursor.next_batch(kReadBatch, events));
+      for (const StoredEvent& event : events) HDB_TRY(visit(event));
+    } while (events.size() == kReadBatch);
+    return {};
+  }
+
+ private:
+  std::unique_ptr<Engine> engine_;
+  Keyspace keyspace_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Peer>> open_hdb(const PeerSettings& settings) {
+  std::unique_ptr<Engine> engine = HDB_TRY(Engine::open(settings.directory, settings.options));
+  const Keyspace keyspace = HDB_TRY(engine->keyspace("bench"));
+  return std::unique_ptr<Peer>(std::make_unique<HdbPeer>(std::move(engine), keyspace));
+}
+
+}  // namespace hdb::bench

@@ -1,0 +1,17 @@
+// bench/report_html.h: results as one HTML page with plots, readable offline: no scripts, no links.
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include <hdb/status.h>
+
+#include "bench/result.h"
+
+namespace hdb::bench {
+
+// Throughput over time, latency percentiles, and the engines side by side; plots show each engine's round of median
+// rate, the table all rounds.
+Status write_report(const std::filesystem::path& file, std::span<const IngestResult> results);
+
+}  // namespace hdb::bench

@@ -1,0 +1,75 @@
+// bench/result.h: what a run is printed as: JSON objects that scripts rely on, or lines for people.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bench/measurement.h"
+#include "bench/options.h"
+
+namespace hdb::bench {
+
+// What a figure is nothing without.
+struct RunLabel {
+  std::string workload;
+  std::string engine;
+  std::string variant;  // empty if the engine has one way only
+  std::uint64_t round = 0;
+  std::string preset;
+  Options options;  // write buffer, cache and durability of every engine
+  std::string cpu_model;
+  double device_sync_p50_us = 0;
+};
+
+struct IngestResult {
+  RunLabel label;
+  std::uint64_t value_bytes = 0;  // 0: as the events come
+  std::uint64_t batch = 0;
+  std::uint64_t writers = 0;
+  IngestMeasurement measured;
+};
+
+// How HDB stands to a peer: medians over the rounds, above 1: HDB is better. For `space` only `directory_bytes` holds.
+struct Ratio {
+  std::string workload;
+  std::string peer;
+  std::vector<std::pair<std::string, double>> figures;
+};
+
+// A JSON object under construction. Single-owner.
+class JsonObject {
+ public:
+  JsonObject& text(std::string_view key, std::string_view value);
+  JsonObject& number(std::string_view key, std::uint64_t value);
+  JsonObject& number(std::string_view key, double value);
+  JsonObject& boolean(std::string_view key, bool value);
+  JsonObject& object(std::string_view key, const JsonObject& value);
+  std::string finish() const { return "{" + fields_ + "}"; }
+
+ private:
+  void add_key(std::string_view key);
+
+  std::string fields_;
+};
+
+void add_label(JsonObject& json, const RunLabel& label);
+
+std::string to_json(const IngestResult& result);
+std::string to_json(const Ratio& ratio);
+std::string to_text(const IngestResult& result);
+std::string to_text(const Ratio& ratio);
+
+// One ratio per peer among the results; none without hdb among them.
+std::vector<Ratio> ratios_of(std::span<const IngestResult> results);
+
+double median(std::vector<double> values);
+
+// "1.23 GB", "456 kB"
+std::string human_bytes(std::uint64_t bytes);
+
+// One line to standard output. An error when it cannot be written.
+Status print_line(const std::string& line);
+
+}  // namespace hdb::bench

@@ -1,0 +1,211 @@
+// space: real logs in, compacted, clean close: what the whole directory takes, by kind of file, against the raw logs,
+// what gzip and zstd make of them, and RocksDB with zstd holding the same records.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "bench/event_source.h"
+#include "bench/machine.h"
+#include "bench/workload.h"
+
+namespace hdb::bench {
+
+namespace {
+
+constexpr std::string_view kPreset = "durable";
+
+// The raw logs, whole and packed.
+struct RawSizes {
+  std::uint64_t raw_bytes = 0;
+  std::uint64_t gzip6_bytes = 0;
+  std::uint64_t zstd3_bytes = 0;
+};
+
+struct SpaceResult {
+  RunLabel label;
+  RawSizes raw;
+  SpaceMeasurement measured;
+
+  double share_of_raw() const {
+    return static_cast<double>(measured.directory_bytes()) / static_cast<double>(raw.raw_bytes);
+  }
+};
+
+RawSizes sizes_of(std::span<const InputFile> files) {
+  RawSizes sizes;
+  for (const InputFile& file : files) {
+    sizes.raw_bytes += file.text.size();
+    sizes.gzip6_bytes += gzip6_bytes(file.text);
+    sizes.zstd3_bytes += zstd3_bytes(file.text);
+  }
+  return sizes;
+}
+
+bool is_log(const std::filesystem::path& file) {
+  return file.extension() == ".wal" || file.extension() == ".log" || file.filename() == "LOG";
+}
+
+// Apparent sizes, the kind told by the name; HDB's and RocksDB's names are alike.
+void add_sizes(const std::filesystem::path& directory, SpaceMeasurement& measured) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error)) {
+    if (!entry.is_regular_file(error)) continue;
+    const std::uint64_t bytes = entry.file_size(error);
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() == ".sst") {
+      measured.table_bytes += bytes;
+    } else if (is_log(entry.path())) {
+      measured.log_bytes += bytes;
+    } else if (name.starts_with("MANIFEST") || name == "CURRENT") {
+      measured.manifest_bytes += bytes;
+    } else {
+      measured.other_bytes += bytes;
+    }
+  }
+}
+
+Status verify(const EventSource& source, std::uint64_t events, Peer& peer) {
+  std::uint64_t number = 0;
+  EventScratch scratch;
+  HDB_TRY(peer.read_events([&](const StoredEvent& stored) -> Status {
+    if (number >= events || !holds(stored, source.make(number, 1, scratch).front())) {
+      return Status::corruption("event " + std::to_string(number) + " is not what was written");
+    }
+    ++number;
+    return {};
+  }));
+  if (number == events) return {};
+  return Status::corruption(std::to_string(number) + " events found, " + std::to_string(events) + " written");
+}
+
+Result<SpaceMeasurement> measure_space(const std::string& engine, const PeerSettings& settings,
+                                       const EventSource& source, std::uint64_t events, std::uint64_t batch) {
+  SpaceMeasurement measured;
+  measured.events = events;
+  const ProcessCounters before = process_counters();
+  std::unique_ptr<Peer> peer = HDB_TRY(open_peer(engine, settings));
+  EventScratch scratch;
+  for (std::uint64_t first = 0; first < events; first += batch) {
+    HDB_TRY(peer->append(source.make(first, std::min(batch, events - first), scratch), first));
+  }
+  HDB_TRY(peer->compact());
+  HDB_TRY(peer->close());
+  const ProcessCounters after = process_counters();
+  add_sizes(settings.directory, measured);
+  measured.cpu_s = after.cpu_s - before.cpu_s;
+  measured.peak_rss_bytes = after.peak_rss_bytes;
+
+  peer = HDB_TRY(open_peer(engine, settings));
+  HDB_TRY(verify(source, events, *peer).in_context("the read-back failed"));
+  HDB_TRY(peer->close());
+  measured.is_verified = true;
+  return measured;
+}
+
+std::string to_json(const SpaceResult& result) {
+  const SpaceMeasurement& measured = result.measured;
+  JsonObject kinds;
+  kinds.number("tables", measured.table_bytes)
+      .number("log", measured.log_bytes)
+      .number("manifest", measured.manifest_bytes)
+      .number("other", measured.other_bytes);
+  JsonObject json;
+  add_label(json, result.label);
+  json.number("events", measured.events)
+      .number("directory_bytes", measured.directory_bytes())
+      .object("bytes_by_kind", kinds)
+      .number("raw_bytes", result.raw.raw_bytes)
+      .number("gzip6_bytes", result.raw.gzip6_bytes)
+      .number("zstd3_bytes", result.raw.zstd3_bytes)
+      .number("share_of_raw", result.share_of_raw())
+      .number("peak_rss_bytes", measured.peak_rss_bytes)
+      .number("cpu_s", measured.cpu_s)
+      .boolean("verified", measured.is_verified);
+  return json.finish();
+}
+
+std::string to_text(const SpaceResult& result) {
+  const SpaceMeasurement& measured = result.measured;
+  return fmt::format(
+      "{:<8} {} events in {}, {:.3f} of the raw {} (gzip -6 {}, zstd -3 {}); tables {}, log {}, manifest {}, other {}; "
+      "{}",
+      result.label.engine, measured.events, human_bytes(measured.directory_bytes()), result.share_of_raw(),
+      human_bytes(result.raw.raw_bytes), human_bytes(result.raw.gzip6_bytes), human_bytes(result.raw.zstd3_bytes),
+      human_bytes(measured.table_bytes), human_bytes(measured.log_bytes), human_bytes(measured.manifest_bytes),
+      human_bytes(measured.other_bytes), measured.is_verified ? "verified" : "NOT VERIFIED");
+}
+
+double bytes_of(std::span<const SpaceResult> results, std::string_view engine) {
+  std::vector<double> values;
+  for (const SpaceResult& result : results) {
+    if (result.label.engine == engine) values.push_back(static_cast<double>(result.measured.directory_bytes()));
+  }
+  return values.empty() ? 0 : median(std::move(values));
+}
+
+// HDB against each other engine, and against the packed raw logs.
+std::vector<Ratio> space_ratios(std::span<const SpaceResult> results) {
+  const double ours = bytes_of(results, "hdb");
+  if (ours == 0) return {};
+  const auto ratio_to = [&](const std::string& peer, double theirs) {
+    return Ratio{results.front().label.workload, peer, {{"directory_bytes", theirs / ours}}};
+  };
+  std::vector<Ratio> ratios;
+  const double rocksdb = bytes_of(results, "rocksdb");
+  if (rocksdb > 0) ratios.push_back(ratio_to("rocksdb", rocksdb));
+  ratios.push_back(ratio_to("gzip-6", static_cast<double>(results.front().raw.gzip6_bytes)));
+  ratios.push_back(ratio_to("zstd-3", static_cast<double>(results.front().raw.zstd3_bytes)));
+  return ratios;
+}
+
+std::vector<std::string> default_engines() {
+  std::vector<std::string> engines = peer_names();
+  std::erase(engines, "leveldb");
+  return engines;
+}
+
+}  // namespace
+
+Status run_space(const BenchOptions& options) {
+  if (options.inputs.empty()) return Status::invalid_argument("space: give real logs with --input FILE...");
+  if (!options.report.empty()) return Status::invalid_argument("space: has no --report; use --output json");
+  constexpr std::string_view kSupported[] = {"hdb", "rocksdb"};
+  const std::vector<std::string> engines = HDB_TRY(engines_of(options, default_engines(), kSupported));
+  const RunOptions run = HDB_TRY(run_options(options, kPreset));
+  const std::vector<InputFile> files = HDB_TRY(load_input_files(options.inputs));
+  const std::vector<InputLine> lines = HDB_TRY(parse_input_lines(files));
+  const InputSource source(lines);
+  const std::uint64_t events = options.events == 0 ? lines.size() : options.events;
+
+  RunLabel label;
+  label.workload = options.workload;
+  label.preset = run.preset;
+  label.options = run.options;
+  label.cpu_model = cpu_model();
+  label.device_sync_p50_us = HDB_TRY(device_sync_p50_us(scratch_parent(options)));
+  const RawSizes raw = sizes_of(files);
+  std::vector<SpaceResult> results;
+  for (label.round = 0; label.round < options.rounds; ++label.round) {
+    for (const std::string& engine : engines) {
+      label.engine = engine;
+      report_progress("space: " + engine);
+      const ScratchDirectory scratch = HDB_TRY(ScratchDirectory::create(scratch_parent(options), "space-" + engine));
+      const PeerSettings settings{(scratch.path() / "store").string(), run.options, peer_variants(engine).front()};
+      const std::function<Result<SpaceMeasurement>()> work = [&] {
+        return measure_space(engine, settings, source, events, options.batch);
+      };
+      auto measured = measure_in_child<SpaceMeasurement>(work);
+      if (!measured.ok()) return measured.status().in_context(engine);
+      results.push_back({label, raw, *measured.operator->()});
+      HDB_TRY(print_line(options.output == OutputForm::kJson ? to_json(results.back()) : to_text(results.back())));
+    }
+  }
+  for (const Ratio& ratio : space_ratios(results)) {
+    HDB_TRY(print_line(options.output == OutputForm::kJson ? bench::to_json(ratio) : bench::to_text(ratio)));
+  }
+  return {};
+}
+
+}  // namespace hdb::bench
