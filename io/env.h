@@ -83,7 +83,7 @@ class Env {
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;
   virtual Result<bool> exists(const std::string& path) = 0;
   virtual Result<std::uint64_t> file_bytes(const std::string& path) = 0;
-  virtual Status create_directory(const std::string& path) = 0;  // and its parents; fine if it exists
+  virtual Status create_directory(const std::string& path) = 0;  // and its parents, durably; fine if it exists
   virtual Status rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
   virtual Status remove(const std::string& path) = 0;
   virtual Status sync_directory(const std::string& directory) = 0;  // makes create, rename and remove durable

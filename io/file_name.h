@@ -31,7 +31,10 @@ std::optional<SegmentNumber> parse_segment_name(std::string_view name);
 std::optional<FileNumber> parse_table_name(std::string_view name);
 bool is_temporary_name(std::string_view name);
 
-// "/a/b" of "/a/b/c"; "." of a bare name.
+// The name under which the file `path` is made, before it is renamed.
+std::string temporary_path(const std::string& path);
+
+// "/a/b" of "/a/b/c"; "/" of "/a"; "." of a bare name.
 std::string parent_directory(const std::string& path);
 
 }  // namespace hdb

@@ -1,0 +1,465 @@
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <memory>
+#include <set>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/mutex.h"
+#include "io/env.h"
+#include "io/file_name.h"
+
+namespace hdb {
+
+namespace {
+
+constexpr mode_t kFileMode = 0644;  // less the process's umask, as below
+constexpr mode_t kDirectoryMode = 0755;
+
+std::string_view remedy_for(int error) noexcept {
+  switch (error) {
+    case ENOSPC:
+      return "; free space on its file system and retry";
+    case EDQUOT:
+      return "; raise the quota or remove files, and retry";
+    case EACCES:
+    case EPERM:
+      return "; check owner and permissions of the file and its directory";
+    case EROFS:
+      return "; its file system is mounted read-only";
+    case EMFILE:
+    case ENFILE:
+      return "; raise the limit on open files (ulimit -n), or lower Options::open_tables_max";
+    default:
+      return "";
+  }
+}
+
+// The error `error` (an errno) of `operation` on `path`.
+Status system_error(const std::string& path, std::string_view operation, int error) {
+  std::string message = path + ": " + std::string(operation) + ": " + std::generic_category().message(error);
+  message += remedy_for(error);
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return Status::error(StatusCode::kNoSpace, std::move(message));
+    case ENOENT:
+      return Status::not_found(std::move(message));
+    default:
+      return Status::io_error(std::move(message));
+  }
+}
+
+std::string at_byte(std::string_view operation, std::uint64_t offset) {
+  return std::string(operation) + " at byte " + std::to_string(offset);
+}
+
+// Calls `call` again for as long as a signal interrupts it.
+template <typename Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+// Owns an open file. Single-owner.
+class FileDescriptor {
+ public:
+  FileDescriptor() noexcept = default;
+  explicit FileDescriptor(int number) noexcept : number_(number) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~FileDescriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  int number() const noexcept { return number_; }
+  int release() noexcept { return std::exchange(number_, -1); }
+
+ private:
+  int number_ = -1;
+};
+
+Result<FileDescriptor> open_file(const std::string& path, int flags) {
+  const int number = uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, kFileMode); });
+  if (number < 0) return system_error(path, (flags & O_CREAT) != 0 ? "create" : "open", errno);
+  return FileDescriptor(number);
+}
+
+Result<std::uint64_t> regular_file_bytes(const FileDescriptor& file, const std::string& path) {
+  struct stat attributes;
+  if (::fstat(file.number(), &attributes) != 0) return system_error(path, "stat", errno);
+  if (!S_ISREG(attributes.st_mode)) return Status::io_error(path + ": open: not a regular file");
+  return static_cast<std::uint64_t>(attributes.st_size);
+}
+
+Status close_file(FileDescriptor& file, const std::string& path) {
+  // Linux frees the descriptor also when it reports an error, so close is not tried again after EINTR.
+  if (::close(file.release()) != 0 && errno != EINTR) return system_error(path, "close", errno);
+  return {};
+}
+
+Status sync_file(const FileDescriptor& file, const std::string& path) {
+  if (uninterrupted([&] { return ::fdatasync(file.number()); }) != 0) return system_error(path, "sync", errno);
+  return {};
+}
+
+// The part of some pieces not written yet, as the system takes it. Single-owner.
+class PieceQueue {
+ public:
+  explicit PieceQueue(std::span<const ByteView> pieces) {
+    pieces_.reserve(pieces.size());
+    for (const ByteView piece : pieces) {
+      // The system's type serves reads too and so is not const; writes do not change the bytes.
+      if (!piece.empty()) pieces_.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
+    }
+  }
+  bool empty() const noexcept { return next_ == pieces_.size(); }
+  iovec* data() noexcept { return &pieces_[next_]; }
+  int count() const noexcept { return static_cast<int>(std::min<std::size_t>(pieces_.size() - next_, IOV_MAX)); }
+
+  void drop(std::size_t bytes) noexcept {
+    while (!empty() && bytes >= pieces_[next_].iov_len) bytes -= pieces_[next_++].iov_len;
+    if (bytes == 0) return;
+    pieces_[next_].iov_base = static_cast<std::byte*>(pieces_[next_].iov_base) + bytes;
+    pieces_[next_].iov_len -= bytes;
+  }
+
+ private:
+  std::vector<iovec> pieces_;
+  std::size_t next_ = 0;
+};
+
+// Writes the pieces as one run at `offset`; returns their bytes.
+Result<std::uint64_t> write_at(const FileDescriptor& file, const std::string& path, std::uint64_t offset,
+                               std::span<const ByteView> pieces) {
+  PieceQueue queue(pieces);
+  std::uint64_t done = 0;
+  while (!queue.empty()) {
+    const ssize_t written = uninterrupted(
+        [&] { return ::pwritev(file.number(), queue.data(), queue.count(), static_cast<off_t>(offset + done)); });
+    if (written < 0) return system_error(path, at_byte("write", offset + done), errno);
+    if (written == 0) return Status::io_error(path + ": " + at_byte("write", offset + done) + ": nothing was written");
+    queue.drop(static_cast<std::size_t>(written));
+    done += static_cast<std::uint64_t>(written);
+  }
+  return done;
+}
+
+class PosixRandomAccessFile final : public RandomAccessFile {
+ public:
+  PosixRandomAccessFile(FileDescriptor file, std::string path, std::uint64_t bytes) noexcept
+      : file_(std::move(file)), path_(std::move(path)), bytes_(bytes) {}
+
+  Status read(std::uint64_t offset, MutableBytes destination) const override {
+    std::size_t done = 0;
+    while (done < destination.size()) {
+      const ssize_t got = uninterrupted([&] {
+        return ::pread(file_.number(), destination.data() + done, destination.size() - done,
+                       static_cast<off_t>(offset + done));
+      });
+      if (got < 0) return system_error(path_, at_byte("read", offset + done), errno);
+      if (got == 0) {
+        return Status::corruption(path_ + ": ends at byte " + std::to_string(offset + done) + "; " +
+                                  std::to_string(destination.size()) + " bytes were expected at byte " +
+                                  std::to_string(offset));
+      }
+      done += static_cast<std::size_t>(got);
+    }
+    return {};
+  }
+  std::uint64_t size_bytes() const noexcept override { return bytes_; }
+  const std::string& path() const noexcept override { return path_; }
+
+ private:
+  FileDescriptor file_;
+  std::string path_;
+  std::uint64_t bytes_;
+};
+
+class PosixWritableFile final : public WritableFile {
+ public:
+  PosixWritableFile(FileDescriptor file, std::string path) noexcept : file_(std::move(file)), path_(std::move(path)) {}
+
+  Status append(std::span<const ByteView> pieces) override {
+    bytes_ += HDB_TRY(write_at(file_, path_, bytes_, pieces));
+    return {};
+  }
+  Status sync() override { return sync_file(file_, path_); }
+  Status close() override { return close_file(file_, path_); }
+  const std::string& path() const noexcept override { return path_; }
+
+ private:
+  FileDescriptor file_;
+  std::string path_;
+  std::uint64_t bytes_ = 0;
+};
+
+// Writes when submitted, so a ticket is always done when it is waited for.
+class PosixLogFile final : public LogFile {
+ public:
+  PosixLogFile(FileDescriptor file, std::string path, std::uint64_t bytes) noexcept
+      : file_(std::move(file)), path_(std::move(path)), prepared_(bytes) {}
+
+  Result<std::uint64_t> prepare(std::uint64_t bytes) override {
+    const std::uint64_t before = prepared_;
+    while (prepared_ < bytes) {
+      const std::uint64_t step = std::min(bytes - prepared_, kPrepareStepBytes);
+      const Status status = prepare_step(step);
+      if (!status.ok()) {
+        prepared_ = before;
+        if (::ftruncate(file_.number(), static_cast<off_t>(before)) != 0) return system_error(path_, "truncate", errno);
+        return status;
+      }
+      prepared_ += step;
+    }
+    return prepared_ - before;
+  }
+
+  Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) override {
+    std::uint64_t bytes = 0;
+    for (const ByteView piece : pieces) bytes += piece.size();
+    HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
+    const std::uint64_t written = HDB_TRY(write_at(file_, path_, offset, pieces));
+    if (is_durable) HDB_TRY(sync_file(file_, path_));
+    done_.push_back({++last_ticket_, written});
+    return last_ticket_;
+  }
+
+  Result<std::uint64_t> wait(Ticket ticket) override {
+    const auto found =
+        std::find_if(done_.begin(), done_.end(), [ticket](const Done& done) { return done.ticket == ticket; });
+    HDB_CHECK(found != done_.end());
+    const std::uint64_t bytes = found->bytes;
+    done_.erase(found);
+    return bytes;
+  }
+
+  Status sync() override { return sync_file(file_, path_); }
+
+  Status truncate(std::uint64_t bytes) override {
+    if (uninterrupted([&] { return ::ftruncate(file_.number(), static_cast<off_t>(bytes)); }) != 0) {
+      return system_error(path_, "truncate", errno);
+    }
+    prepared_ = bytes;
+    return {};
+  }
+  Status close() override { return close_file(file_, path_); }
+  const std::string& path() const noexcept override { return path_; }
+
+ private:
+  struct Done {
+    Ticket ticket;
+    std::uint64_t bytes;
+  };
+
+  // A signal undoes an fallocate that is under way, so one for a whole segment might never end.
+  static constexpr std::uint64_t kPrepareStepBytes = 16u << 20;
+
+  Status prepare_step(std::uint64_t bytes) {
+    const int result = uninterrupted(
+        [&] { return ::fallocate(file_.number(), 0, static_cast<off_t>(prepared_), static_cast<off_t>(bytes)); });
+    if (result == 0) return {};
+    if (errno != EOPNOTSUPP && errno != ENOSYS) return system_error(path_, at_byte("reserve space", prepared_), errno);
+    return write_zeros(bytes);
+  }
+
+  Status write_zeros(std::uint64_t bytes) {
+    const std::vector<std::byte> zeros(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, 1u << 20)));
+    for (std::uint64_t done = 0; done < bytes;) {
+      const ByteView piece = ByteView(zeros).first(std::min<std::uint64_t>(zeros.size(), bytes - done));
+      done += HDB_TRY(write_at(file_, path_, prepared_ + done, {&piece, 1}));
+    }
+    return {};
+  }
+
+  FileDescriptor file_;
+  std::string path_;
+  std::uint64_t prepared_;  // the size of the file
+  Ticket last_ticket_ = 0;
+  std::vector<Done> done_;  // not waited for yet
+};
+
+// The locks this process holds, by what the system calls the file. A process's own second lock must be refused too, and
+// not every file system's flock does that (over NFS it belongs to the process); there, closing any descriptor of the
+// file would even drop the first lock, so the table is asked before the file is opened. Thread-safe.
+class LockTable {
+ public:
+  using FileKey = std::pair<dev_t, ino_t>;
+
+  Result<std::pair<FileDescriptor, FileKey>> acquire(const std::string& path) HDB_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    struct stat attributes;
+    if (::stat(path.c_str(), &attributes) == 0 && held_.contains({attributes.st_dev, attributes.st_ino})) {
+      return Status::error(StatusCode::kBusy, path + ": an engine in this process has the store open; close it first");
+    }
+    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT));
+    if (uninterrupted([&] { return ::flock(file.number(), LOCK_EX | LOCK_NB); }) != 0) {
+      if (errno != EWOULDBLOCK) return system_error(path, "lock", errno);
+      return Status::error(StatusCode::kBusy, path + ": another process has the store open" + holder_of(file) +
+                                                  "; close it there, or open this one read-only");
+    }
+    if (::fstat(file.number(), &attributes) != 0) return system_error(path, "stat", errno);
+    note_holder(file);
+    const FileKey key{attributes.st_dev, attributes.st_ino};
+    held_.insert(key);
+    return std::pair(std::move(file), key);
+  }
+
+  void release(FileDescriptor file, FileKey key) HDB_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    held_.erase(key);
+    const FileDescriptor closed_under_the_mutex = std::move(file);
+  }
+
+ private:
+  // " (process 1234, as the file says)"; empty if it says nothing.
+  static std::string holder_of(const FileDescriptor& file) {
+    std::array<char, 20> text;
+    const ssize_t size = ::pread(file.number(), text.data(), text.size(), 0);
+    if (size <= 0) return "";
+    const std::string_view all(text.data(), static_cast<std::size_t>(size));
+    const std::string_view digits = all.substr(0, all.find_first_not_of("0123456789"));
+    return digits.empty() ? "" : " (process " + std::string(digits) + ", as the file says)";
+  }
+
+  // For the message above. Best effort: the lock holds without it.
+  static void note_holder(const FileDescriptor& file) {
+    const std::string text = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(file.number(), 0) != 0) return;
+    [[maybe_unused]] const ssize_t written = ::pwrite(file.number(), text.data(), text.size(), 0);
+  }
+
+  Mutex mutex_;
+  std::set<FileKey> held_ HDB_GUARDED_BY(mutex_);
+};
+
+class PosixFileLock final : public FileLock {
+ public:
+  PosixFileLock(LockTable& table, FileDescriptor file, LockTable::FileKey key) noexcept
+      : table_(table), file_(std::move(file)), key_(key) {}
+  ~PosixFileLock() override { table_.release(std::move(file_), key_); }
+
+ private:
+  LockTable& table_;
+  FileDescriptor file_;
+  LockTable::FileKey key_;
+};
+
+class PosixEnv final : public Env {
+ public:
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override {
+    // A file of that name may have other links, or readers: it is replaced, not emptied.
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path, "replace", errno);
+    FileDescriptor file = HDB_TRY(open_file(path, O_WRONLY | O_CREAT | O_EXCL));
+    return std::unique_ptr<WritableFile>(std::make_unique<PosixWritableFile>(std::move(file), path));
+  }
+
+  Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) override {
+    FileDescriptor file = HDB_TRY(open_file(path, O_RDONLY));
+    const std::uint64_t bytes = HDB_TRY(regular_file_bytes(file, path));
+    return std::unique_ptr<RandomAccessFile>(std::make_unique<PosixRandomAccessFile>(std::move(file), path, bytes));
+  }
+
+  Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override {
+    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT | O_EXCL));
+    return std::unique_ptr<LogFile>(std::make_unique<PosixLogFile>(std::move(file), path, 0));
+  }
+
+  Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override {
+    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR));
+    const std::uint64_t bytes = HDB_TRY(regular_file_bytes(file, path));
+    return std::unique_ptr<LogFile>(std::make_unique<PosixLogFile>(std::move(file), path, bytes));
+  }
+
+  Result<std::vector<std::string>> list(const std::string& directory) override {
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(directory.c_str()), &::closedir);
+    if (stream == nullptr) return system_error(directory, "list", errno);
+    std::vector<std::string> names;
+    errno = 0;
+    while (const dirent* entry = ::readdir(stream.get())) {
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") names.emplace_back(name);
+      errno = 0;
+    }
+    if (errno != 0) return system_error(directory, "list", errno);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  Result<bool> exists(const std::string& path) override {
+    struct stat attributes;
+    if (::stat(path.c_str(), &attributes) == 0) return true;
+    if (errno == ENOENT || errno == ENOTDIR) return false;
+    return system_error(path, "stat", errno);
+  }
+
+  Result<std::uint64_t> file_bytes(const std::string& path) override {
+    struct stat attributes;
+    if (::stat(path.c_str(), &attributes) != 0) return system_error(path, "stat", errno);
+    return static_cast<std::uint64_t>(attributes.st_size);
+  }
+
+  Status create_directory(const std::string& path) override {
+    if (::mkdir(path.c_str(), kDirectoryMode) == 0) return sync_directory(parent_directory(path));
+    const int error = errno;
+    if (error == EEXIST) {
+      struct stat attributes;
+      if (::stat(path.c_str(), &attributes) != 0) return system_error(path, "stat", errno);
+      if (S_ISDIR(attributes.st_mode)) return {};
+      return Status::io_error(path + ": create directory: a file of that name is in the way");
+    }
+    const std::string parent = parent_directory(path);
+    if (error != ENOENT || parent == path || parent == ".") return system_error(path, "create directory", error);
+    HDB_TRY(create_directory(parent));
+    if (::mkdir(path.c_str(), kDirectoryMode) != 0) return system_error(path, "create directory", errno);
+    return sync_directory(parent);
+  }
+
+  Status rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) return system_error(from, "rename to " + to, errno);
+    return {};
+  }
+
+  Status remove(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0) return system_error(path, "remove", errno);
+    return {};
+  }
+
+  Status sync_directory(const std::string& directory) override {
+    const FileDescriptor file = HDB_TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
+    if (uninterrupted([&] { return ::fsync(file.number()); }) != 0) {
+      return system_error(directory, "sync directory", errno);
+    }
+    return {};
+  }
+
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {
+    auto held = HDB_TRY(locks_.acquire(path));
+    return std::unique_ptr<FileLock>(std::make_unique<PosixFileLock>(locks_, std::move(held.first), held.second));
+  }
+
+ private:
+  LockTable locks_;
+};
+
+}  // namespace
+
+Env& posix_env() noexcept {
+  static Env& env = *new PosixEnv;  // never destroyed: locks may be released by other static objects
+  return env;
+}
+
+}  // namespace hdb
