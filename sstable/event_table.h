@@ -77,8 +77,8 @@ class EventTable : public std::enable_shared_from_this<EventTable> {
  private:
   EventTable();
   Status load_index();
-  // The block that holds `position`, as an index into blocks_.
-  std::size_t block_of(Position position) const noexcept;
+  // The block that holds the relative position, as an index into blocks_.
+  std::size_t block_of(std::uint32_t relative) const noexcept;
   Result<std::shared_ptr<const EventBlock>> read_block(std::size_t block, ReadOptions options) const;
 
   TableMeta meta_;
@@ -98,7 +98,7 @@ class EventTable::Scanner {
   Scanner(std::shared_ptr<const EventTable> table, Position begin, Position end, Direction direction,
           ReadOptions options = {});
   // The positions of the set, relative to meta().position_begin; those beyond the table are left out.
-  Scanner(std::shared_ptr<const EventTable> table, PositionSet positions, Direction direction,
+  Scanner(std::shared_ptr<const EventTable> table, const PositionSet& positions, Direction direction,
           ReadOptions options = {});
   ~Scanner();
   Scanner(Scanner&&) noexcept;
@@ -114,16 +114,19 @@ class EventTable::Scanner {
   void skip_to(Position position);
 
  private:
-  std::optional<std::uint32_t> next_wanted() const;
+  // The i-th wanted position in ascending order, relative to the table's first.
+  std::uint32_t wanted(std::uint64_t i) const noexcept {
+    return wanted_ ? (*wanted_)[i] : static_cast<std::uint32_t>(i);
+  }
 
   std::shared_ptr<const EventTable> table_;
-  std::optional<PositionSet> wanted_;  // absent: all
+  std::optional<std::vector<std::uint32_t>> wanted_;  // ascending; absent: all, so that the i-th is i
   Direction direction_;
   ReadOptions options_;
-  std::uint64_t begin_;  // what is left: [begin_, end_), relative to the table's first position
-  std::uint64_t end_;
+  std::uint64_t begin_ = 0;  // what is left: wanted(i) for i in [begin_, end_)
+  std::uint64_t end_ = 0;
   std::shared_ptr<const EventBlock> block_;
-  std::size_t block_index_ = 0;
+  std::size_t block_index_ = 0;  // of block_, in the table's blocks
 };
 
 }  // namespace hdb::sstable

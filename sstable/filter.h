@@ -26,7 +26,8 @@ class Filter {
   // False: no key with this hash was added.
   bool may_contain(std::uint64_t hash) const noexcept;
 
-  std::uint64_t bytes() const noexcept { return lines_.size() * sizeof(Line); }
+  // What it takes in memory.
+  std::uint64_t memory_bytes() const noexcept { return sizeof *this + lines_.size() * sizeof(Line); }
   std::uint32_t probes() const noexcept { return probes_; }
 
  private:

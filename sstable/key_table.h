@@ -1,25 +1,26 @@
 // sstable/key_table.h: reads a table of key versions.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "base/entry_iterator.h"
-#include "base/mutex.h"
 #include "io/env.h"
 #include "sstable/block_cache.h"
+#include "sstable/filter.h"
+#include "sstable/lazy.h"
 #include "sstable/read_options.h"
 #include "sstable/table_meta.h"
 
 namespace hdb::sstable {
 
-class Filter;
 class SortedBlock;
 class TableReader;
+struct BlockHandle;
 
-// An entry and what keeps its views alive: the entry is valid for as long as the pin, or a copy of it, lives.
+// An entry, and what keeps its value alive: it is valid for as long as the pin, or a copy of it, lives. The key is the
+// view that the caller of get() gave.
 struct PinnedEntry {
   Entry entry;
   std::shared_ptr<const void> pin;
@@ -48,20 +49,16 @@ class KeyTable : public std::enable_shared_from_this<KeyTable> {
  private:
   friend class KeyTableIterator;
   KeyTable();
-  // Null if the table has no filter.
+  // The filter is read when first asked for; the table has one.
   Result<const Filter*> filter() const;
   Status load_index();
+  Result<std::shared_ptr<const SortedBlock>> read_block(BlockHandle handle, ReadOptions options) const;
 
   TableMeta meta_;
-  BlockCache& cache() const noexcept;
   std::unique_ptr<TableReader> reader_;
-  std::shared_ptr<const SortedBlock> index_;
+  std::unique_ptr<const SortedBlock> index_;
   BlockCache::Reservation index_charge_;
-
-  mutable Mutex load_mutex_;                            // held while the filter is read
-  mutable std::atomic<const Filter*> filter_{nullptr};  // release store in filter(), acquire load there
-  mutable std::unique_ptr<const Filter> filter_owner_ HDB_GUARDED_BY(load_mutex_);
-  mutable BlockCache::Reservation filter_charge_ HDB_GUARDED_BY(load_mutex_);
+  Lazy<Filter> filter_;
 };
 
 }  // namespace hdb::sstable
