@@ -99,15 +99,24 @@ void append_time(std::string& to, Timestamp time) {
                  clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
-void append_filler(std::string& to, std::size_t bytes, Random& random) {
+// Words as they stand in log messages, to cut messages from.
+constexpr std::size_t kProseBytes = 256u << 10;
+std::string make_prose() {
   constexpr std::array kWords = {"accepted "sv, "session "sv, "for "sv,    "policy "sv, "module "sv,    "token=9f3a "sv,
                                  "cache "sv,    "retry "sv,   "worker "sv, "scope "sv,  "--verbose "sv, "tmp/build "sv};
-  const std::size_t end = to.size() + bytes;
-  while (to.size() < end) to.append(pick(kWords, random));
+  std::string prose;
+  Random random(0);
+  while (prose.size() < kProseBytes) prose.append(pick(kWords, random));
+  return prose;
+}
+
+void append_message(std::string& to, std::size_t bytes, Random& random) {
+  static const std::string prose = make_prose();
+  to.append(prose, random.below(kProseBytes - bytes), bytes);
 }
 
 // Most messages are short, one in sixteen is a kilobyte or more.
-std::size_t filler_bytes(Random& random) {
+std::size_t message_bytes(Random& random) {
   return random.below(16) == 0 ? 600 + random.below(3200) : 20 + random.below(160);
 }
 
@@ -131,7 +140,7 @@ void append_details(std::string& to, std::string_view type, Random& random) {
                    random.below(32768), random.below(32768), random.below(9) == 0 ? "failure" : "success");
   }
   to.append(R"("message":")");
-  append_filler(to, filler_bytes(random), random);
+  append_message(to, message_bytes(random), random);
   to.append(R"("})");
 }
 

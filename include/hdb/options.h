@@ -25,7 +25,7 @@ enum class Compression : std::uint8_t { kNone, kZstd };
 struct Options {
   // The default of appends that do not choose. Read by: engine/commit.cc.
   Durability durability = Durability::kSync;
-  // The longest a kInterval append stays unsynced. [1, 60000]. Read by: engine/background.cc.
+  // The longest a kInterval append stays unsynced. [1, 60000]. Read by: engine/log_timer.cc.
   std::uint32_t sync_interval_ms = 100;
 
   // A memtable is sealed and flushed at this size. Larger: fewer tables and merges, longer recovery.
@@ -36,7 +36,7 @@ struct Options {
   std::uint32_t sealed_memtables_max = 2;
   // The log since the last flush is kept below about this by sealing early. [1 MiB, 1 TiB]. Read by: engine/commit.cc.
   std::uint64_t log_bytes_max = 1ull << 30;
-  // The size at which the log goes on in a new segment file. [256 KiB, 4 GiB]. Read by: engine/store.cc.
+  // The size at which the log goes on in a new segment file. [256 KiB, 4 GiB]. Read by: engine/recover.cc.
   std::uint64_t log_segment_bytes = 64ull << 20;
 
   // Decoded blocks, table indexes and filters kept in memory. [1 MiB, 1 TiB]. Read by: engine/store.cc.
@@ -69,7 +69,7 @@ struct Options {
   // How much larger each keyspace level is than the one above. [2, 100]. Read by: engine/table_settings.cc.
   std::uint32_t level_size_ratio = 10;
 
-  // Threads that flush and compact. [1, 64]. Read by: engine/background.cc.
+  // Threads that flush and compact. [1, 64]. Read by: engine/engine.cc.
   std::uint32_t background_threads = 2;
   // Bytes per second that compaction may write; 0: as fast as it can. [0, 1 TiB]. Read by: engine/compaction.cc.
   std::uint64_t compaction_bytes_per_s = 0;
