@@ -52,15 +52,29 @@ class Manifest {
   Status append(const VersionEdit& edit);
 
   const ManifestState& state() const noexcept { return state_; }
-  FileNumber number() const noexcept { return number_; }
+  FileNumber number() const noexcept { return file_.number; }
   std::uint64_t edit_number() const noexcept { return edit_number_; }
-  std::uint64_t file_bytes() const noexcept { return offset_; }
+  std::uint64_t file_bytes() const noexcept { return file_.offset; }
 
  private:
   Manifest(Env& env, std::string store, ManifestState state, std::uint64_t edit_number, FileNumbers numbers);
 
-  Status write_record(RecordKind kind, std::uint64_t edit_number, ByteView payload);
-  // Makes a new file that begins with `state`, and CURRENT name it.
+  // The file appended to, and what the next record in it depends on.
+  struct File {
+    std::unique_ptr<WritableFile> file;  // null after an error: the next append makes a new one
+    FileNumber number;
+    std::uint64_t header_checksum = 0;
+    std::uint64_t chain = 0;           // checksum of the last record
+    std::uint64_t offset = 0;          // its end
+    std::uint64_t durable_end = 0;     // of this, synced
+    std::uint64_t snapshot_bytes = 0;  // of this, the header and the state it began with
+  };
+
+  static Buffer encode_next(File& file, RecordKind kind, std::uint64_t edit_number, ByteView payload);
+  Status write_edit(const VersionEdit& edit);
+  void write_durable(std::uint64_t edit_number);
+  // Makes a new file that begins with `state`, and CURRENT name it. An error before CURRENT is touched leaves file_ as
+  // it was; one after it, null.
   Status start_file(ManifestState state, std::uint64_t edit_number);
   void remove_other_manifests();
 
@@ -69,11 +83,7 @@ class Manifest {
   const FileNumbers numbers_;
   ManifestState state_;
   std::uint64_t edit_number_;
-  std::unique_ptr<WritableFile> file_;  // null after an error: the next append makes a new one
-  FileNumber number_;
-  std::uint64_t offset_ = 0;          // bytes in file_
-  std::uint64_t snapshot_bytes_ = 0;  // of these: the header and the state it began with
-  std::uint64_t chain_ = 0;           // checksum of the last record
+  File file_;
 };
 
 }  // namespace hdb::compaction

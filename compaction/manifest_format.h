@@ -16,19 +16,21 @@
 //                                       seed_of(header checksum, offset of the record, chain): valid only in its place
 //        8     8  chain                 checksum of the record before; of the header, for the first record
 //       16     8  edit_number           counts the store's edits, across manifests
-//       24     4  payload_bytes
-//       28     1  kind                  RecordKind
-//       29     3  reserved              zero
-//       32        the payload, then zeros up to a multiple of 8
+//       24     8  durable_end           the file was durable up to this offset before the record was written
+//       32     4  payload_bytes
+//       36     1  kind                  RecordKind
+//       37     3  reserved              zero
+//       40        the payload, then zeros up to a multiple of 8
 //
 // The first record is a kSnapshot: the edit that makes the whole state out of nothing, with the number of the last edit
-// in it. Each kEdit is numbered one higher than what is before it. A kDurable has no payload and the number of the last
-// edit before it: it is written after that edit was synced, and so is its proof.
+// in it. Each kEdit is numbered one higher than what is before it, and synced before the next is written. A kDurable
+// follows each of them once it is synced: it has no payload, and the number before it; it is not synced itself.
 //
-// What is valid: the header and the first record were synced before CURRENT named the file, and must be valid. The
-// records go on as long as each is valid, is chained to the one before and continues its number. Where that ends, a
-// torn tail begins, left by an edit whose sync never returned; unless a valid record lies anywhere behind (at a
-// multiple of 8), which was written after everything before it had been synced: then the file is damaged.
+// What is valid: the header, the first record and the kDurable after it were synced before CURRENT named the file. The
+// records go on as long as each is valid, is chained to the one before and continues its number. Where that ends, at P,
+// a torn tail begins, left by a write that was never synced; but if the first record is not valid, or a valid record
+// with durable_end > P lies anywhere behind P (at a multiple of 8), bytes that were durable have changed: the file is
+// damaged.
 //
 // Payload: fields, each a varint Tag, a varint length and that many bytes; integers in them are varints unless said
 // otherwise. A reader refuses tags it does not know (kUnsupported). Tags but kKeyspace, kRemovedTable and kAddedTable
@@ -54,9 +56,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/ids.h"
@@ -115,14 +119,16 @@ struct RecordHeader {
   std::uint64_t checksum = 0;
   std::uint64_t chain = 0;
   std::uint64_t edit_number = 0;
+  std::uint64_t durable_end = 0;
   std::uint32_t payload_bytes = 0;
   RecordKind kind{};
-  std::uint8_t reserved_29[3] = {0, 0, 0};
+  std::uint8_t reserved_37[3] = {0, 0, 0};
 };
-static_assert(sizeof(RecordHeader) == 32);
+static_assert(sizeof(RecordHeader) == 40);
 static_assert(offsetof(RecordHeader, edit_number) == 16);
-static_assert(offsetof(RecordHeader, payload_bytes) == 24);
-static_assert(offsetof(RecordHeader, kind) == 28);
+static_assert(offsetof(RecordHeader, durable_end) == 24);
+static_assert(offsetof(RecordHeader, payload_bytes) == 32);
+static_assert(offsetof(RecordHeader, kind) == 36);
 static_assert(std::has_unique_object_representations_v<RecordHeader>, "no hidden padding reaches the disk");
 
 // With its checksum.
@@ -136,18 +142,28 @@ struct RecordPlace {
   std::uint64_t offset;  // in the file
 };
 
-// A whole record, padded.
-Buffer encode_record(RecordPlace place, std::uint64_t chain, RecordKind kind, std::uint64_t edit_number,
-                     ByteView payload);
+// A whole record, padded. Of `header`, checksum and payload_bytes are filled in here.
+Buffer encode_record(RecordPlace place, RecordHeader header, ByteView payload);
 
 struct Record {
   RecordHeader header;
   ByteView payload;
   std::uint64_t record_bytes;  // with header and padding
 };
-// The record at the start of `bytes`, which may go on after it. kCorruption says why it is none; its chain and number
-// are for the caller to check.
+// The record at the start of `bytes`, which may go on after it. kCorruption says why it is none, kUnsupported that it
+// is valid and of a kind this build does not know; chain and number are for the caller to check.
 Result<Record> decode_record(RecordPlace place, ByteView bytes);
+
+// Where the valid records of a manifest end.
+struct RecordsEnd {
+  std::uint64_t offset = 0;       // in the file
+  std::uint64_t edit_number = 0;  // of the last valid record
+  std::string reason;             // why the next is none; empty at the end of the file
+};
+// Calls visit(offset, Record) for each valid record of the manifest whose header was accepted, in order, and applies
+// the rule above: a torn tail ends it, damage is kCorruption, both with the offset. Also stops at an error of visit.
+Result<RecordsEnd> for_each_record(ByteView manifest, const ManifestHeader& header,
+                                   const std::function<Status(std::uint64_t offset, const Record&)>& visit);
 
 Buffer encode_edit(const VersionEdit& edit);
 // kCorruption, kUnsupported; offsets in messages are in `payload`.

@@ -1,0 +1,189 @@
+#include "compaction/manifest.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "io/file_name.h"
+
+namespace hdb::compaction {
+
+namespace {
+
+constexpr std::uint64_t kCurrentBytesMax = 4096;
+constexpr std::uint64_t kManifestBytesMax = 4ull << 30;
+constexpr std::uint64_t kRewriteBytesMin = 1u << 20;  // below, a manifest is not worth rewriting
+constexpr std::uint64_t kRewriteGrowth = 2;           // and it must have grown to this many times its snapshot
+constexpr int kReadAttempts = 10;                     // against an open engine that rewrites its manifest meanwhile
+
+// Without CURRENT: kNotFound if nothing was ever in the store.
+Status missing_current(Env& env, const std::string& store) {
+  const auto has_any = [&env](const std::string& directory, const auto& parse) -> Result<bool> {
+    const Result<std::vector<std::string>> names = env.list(directory);
+    if (!names.ok() && names.status().code() == StatusCode::kNotFound) return false;
+    if (!names.ok()) return names.status();
+    return std::any_of(names->begin(), names->end(), [&parse](const std::string& name) { return bool(parse(name)); });
+  };
+  const bool has_tables = HDB_TRY(has_any(table_directory(store), parse_table_name));
+  const bool has_log = HDB_TRY(has_any(log_directory(store), parse_segment_name));
+  if (!has_tables && !has_log) return Status::not_found(store + ": there is no store here");
+  return Status::corruption(current_path(store) +
+                            " is missing, but the store has tables or a log; restore CURRENT and "
+                            "its manifest from a backup");
+}
+
+Result<FileNumber> read_current(Env& env, const std::string& store) {
+  const Result<Buffer> content = read_file(env, current_path(store), kCurrentBytesMax);
+  if (!content.ok() && content.status().code() == StatusCode::kNotFound) return missing_current(env, store);
+  if (!content.ok()) return content.status();
+  const Result<FileNumber> number = decode_current(bytes_of(content.value()));
+  if (number.ok()) return number;
+  return Status::corruption(current_path(store) + ": " + std::string(number.status().message()) +
+                            "; restore CURRENT and its manifest from a backup");
+}
+
+Result<Recovered> decode_manifest(ByteView bytes, FileNumber number) {
+  const ManifestHeader header = HDB_TRY(decode_header(bytes, number));
+  Recovered recovered;
+  recovered.manifest = number;
+  recovered.state.store_id = header.store_id;
+  const RecordsEnd end = HDB_TRY(for_each_record(bytes, header, [&recovered](std::uint64_t, const Record& record) {
+    if (record.header.kind == RecordKind::kDurable) return Status();
+    Result<VersionEdit> edit = decode_edit(record.payload);
+    if (!edit.ok()) return edit.status();
+    Result<ManifestState> next = apply(recovered.state, edit.value());
+    if (!next.ok()) return next.status();
+    recovered.state = std::move(next).value();
+    return Status();
+  }));
+  recovered.edit_number = end.edit_number;
+  recovered.torn_bytes = bytes.size() - end.offset;
+  return recovered;
+}
+
+}  // namespace
+
+Result<Recovered> recover(Env& env, const std::string& store) {
+  FileNumber number = HDB_TRY(read_current(env, store));
+  for (int attempt = 1;; ++attempt) {
+    const std::string path = manifest_path(store, number);
+    const Result<Buffer> content = read_file(env, path, kManifestBytesMax);
+    if (content.ok()) {
+      Result<Recovered> recovered = decode_manifest(bytes_of(content.value()), number);
+      if (!recovered.ok()) return recovered.status().in_context(path);
+      return recovered;
+    }
+    if (content.status().code() != StatusCode::kNotFound) return content.status();
+    const FileNumber newer = HDB_TRY(read_current(env, store));
+    if (newer == number || attempt == kReadAttempts) {
+      return Status::corruption(current_path(store) + " names " + manifest_name(number) +
+                                ", which is missing; restore both from a backup");
+    }
+    number = newer;
+  }
+}
+
+Manifest::Manifest(Env& env, std::string store, ManifestState state, std::uint64_t edit_number, FileNumbers numbers)
+    : env_(env),
+      store_(std::move(store)),
+      numbers_(std::move(numbers)),
+      state_(std::move(state)),
+      edit_number_(edit_number) {}
+
+Manifest::~Manifest() = default;
+
+Result<std::unique_ptr<Manifest>> Manifest::create(Env& env, std::string store, ManifestState state,
+                                                   std::uint64_t edit_number, FileNumbers numbers) {
+  std::unique_ptr<Manifest> manifest(new Manifest(env, std::move(store), state, edit_number, std::move(numbers)));
+  HDB_TRY(manifest->start_file(std::move(state), edit_number));
+  return manifest;
+}
+
+Status Manifest::append(const VersionEdit& edit) {
+  Result<ManifestState> applied = apply(state_, edit);
+  if (!applied.ok()) return applied.status().in_context(manifest_path(store_, file_.number) + ": refused");
+  ManifestState next = std::move(applied).value();
+
+  if (file_.file == nullptr || !write_edit(edit).ok()) {
+    file_.file.reset();
+    return start_file(std::move(next), edit_number_ + 1);
+  }
+  state_ = std::move(next);
+  ++edit_number_;
+  if (file_.offset > std::max(kRewriteBytesMin, kRewriteGrowth * file_.snapshot_bytes)) {
+    ignore(start_file(state_, edit_number_), "the edit is durable where it is; the next append tries again");
+  }
+  return {};
+}
+
+Buffer Manifest::encode_next(File& file, RecordKind kind, std::uint64_t edit_number, ByteView payload) {
+  RecordHeader header;
+  header.chain = file.chain;
+  header.edit_number = edit_number;
+  header.durable_end = file.durable_end;
+  header.kind = kind;
+  Buffer record = encode_record({file.header_checksum, file.offset}, header, payload);
+  file.chain = load<RecordHeader>(record.data()).checksum;
+  file.offset += record.size();
+  return record;
+}
+
+Status Manifest::write_edit(const VersionEdit& edit) {
+  const Buffer payload = encode_edit(edit);
+  const Buffer record = encode_next(file_, RecordKind::kEdit, edit_number_ + 1, bytes_of(payload));
+  const ByteView piece = bytes_of(record);
+  HDB_TRY(file_.file->append({&piece, 1}));
+  HDB_TRY(file_.file->sync());
+  write_durable(edit_number_ + 1);
+  return {};
+}
+
+void Manifest::write_durable(std::uint64_t edit_number) {
+  file_.durable_end = file_.offset;
+  const Buffer record = encode_next(file_, RecordKind::kDurable, edit_number, {});
+  const ByteView piece = bytes_of(record);
+  // The edit is durable without it; only this file cannot go on behind it.
+  if (!file_.file->append({&piece, 1}).ok()) file_.file.reset();
+}
+
+Status Manifest::start_file(ManifestState state, std::uint64_t edit_number) {
+  File fresh;
+  fresh.number = numbers_();
+  HDB_CHECK(fresh.number >= state.next_file_number);
+  state.next_file_number = fresh.number.next();
+  fresh.file = HDB_TRY(env_.create(manifest_path(store_, fresh.number)));
+  const Buffer header = encode_header(state.store_id, fresh.number);
+  fresh.header_checksum = load<ManifestHeader>(header.data()).checksum;
+  fresh.chain = fresh.header_checksum;
+  fresh.offset = header.size();
+  const Buffer payload = encode_edit(edit_of(state));
+  const Buffer snapshot = encode_next(fresh, RecordKind::kSnapshot, edit_number, bytes_of(payload));
+  fresh.durable_end = fresh.offset;
+  fresh.snapshot_bytes = fresh.offset;
+  // Written before it is true: nobody reads the file until CURRENT names it, which is after the sync.
+  const Buffer durable = encode_next(fresh, RecordKind::kDurable, edit_number, {});
+  const ByteView pieces[] = {bytes_of(header), bytes_of(snapshot), bytes_of(durable)};
+  HDB_TRY(fresh.file->append(pieces));
+  HDB_TRY(fresh.file->sync());
+  HDB_TRY(env_.sync_directory(store_));
+
+  file_.file.reset();
+  HDB_TRY(replace_file(env_, current_path(store_), as_bytes(encode_current(fresh.number))));
+  file_ = std::move(fresh);
+  state_ = std::move(state);
+  edit_number_ = edit_number;
+  remove_other_manifests();
+  return {};
+}
+
+void Manifest::remove_other_manifests() {
+  const Result<std::vector<std::string>> names = env_.list(store_);
+  if (!names.ok()) return;
+  for (const std::string& name : names.value()) {
+    const auto number = parse_manifest_name(name);
+    if (!number || *number == file_.number) continue;
+    ignore(env_.remove(store_ + "/" + name), "the next manifest, or the next open, removes it");
+  }
+}
+
+}  // namespace hdb::compaction
