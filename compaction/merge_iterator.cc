@@ -33,6 +33,18 @@ class MergeIterator final : public EntryIterator {
  private:
   enum class Direction : std::uint8_t { kForward, kBackward };
 
+  // The order of sources that makes the top of a std heap the one with the next entry.
+  struct LaterFirst {
+    const MergeIterator& merge;
+    bool operator()(std::size_t a, std::size_t b) const {
+      const Entry& entry_a = merge.sources_[a]->entry();
+      const Entry& entry_b = merge.sources_[b]->entry();
+      const int order = compare_entries(entry_a.key, entry_a.sequence, entry_b.key, entry_b.sequence);
+      const bool is_later = order != 0 ? order > 0 : a > b;
+      return is_later == (merge.direction_ == Direction::kForward);
+    }
+  };
+
   template <typename Seek>
   bool start(Direction direction, Seek seek_source) {
     status_ = {};
@@ -59,12 +71,12 @@ class MergeIterator final : public EntryIterator {
   bool move(Direction direction) {
     if (heap_.empty()) return false;
     if (direction != direction_ && !turn(direction)) return false;
-    std::pop_heap(heap_.begin(), heap_.end(), later_first());
+    std::pop_heap(heap_.begin(), heap_.end(), LaterFirst{*this});
     const std::size_t source = heap_.back();
     heap_.pop_back();
     const bool has_entry = direction == Direction::kForward ? sources_[source]->next() : sources_[source]->previous();
     if (!keep(source, has_entry)) return false;
-    if (has_entry) std::push_heap(heap_.begin(), heap_.end(), later_first());
+    if (has_entry) std::push_heap(heap_.begin(), heap_.end(), LaterFirst{*this});
     return !heap_.empty();
   }
 
@@ -92,18 +104,7 @@ class MergeIterator final : public EntryIterator {
     return true;
   }
 
-  void rebuild() { std::make_heap(heap_.begin(), heap_.end(), later_first()); }
-
-  // The order that makes the std heap's top the next entry in direction_.
-  auto later_first() const {
-    return [this](std::size_t a, std::size_t b) {
-      const Entry& entry_a = sources_[a]->entry();
-      const Entry& entry_b = sources_[b]->entry();
-      const int order = compare_entries(entry_a.key, entry_a.sequence, entry_b.key, entry_b.sequence);
-      const bool is_later = order != 0 ? order > 0 : a > b;
-      return is_later == (direction_ == Direction::kForward);
-    };
-  }
+  void rebuild() { std::make_heap(heap_.begin(), heap_.end(), LaterFirst{*this}); }
 
   std::vector<std::unique_ptr<EntryIterator>> sources_;
   std::vector<std::size_t> heap_;
