@@ -14,22 +14,24 @@ const std::map<std::string, OutputForm> kOutputForms = {{"text", OutputForm::kTe
 
 void declare(CLI::App& app, BenchOptions& options, std::string& durability, std::string& output) {
   app.add_option("workload", options.workload, "what to run: `hdb-bench list` names them all")->required();
-  app.add_option("--engine", options.engines, "engines to compare, in turn: hdb,rocksdb,leveldb")->delimiter(',');
+  app.add_option("--engine", options.engines,
+                 "engines to compare, in turn: hdb,rocksdb,leveldb [hdb; space: rocksdb too]")
+      ->delimiter(',');
   const auto preset = app.add_option("--preset", options.preset, "preset of engine options");
   app.add_option("--config", options.config, "TOML file of engine options")->excludes(preset);
   app.add_option("--set", options.settings, "KEY=VALUE: one engine option, applied last")->allow_extra_args(false);
   app.add_option("--dir", options.directory, "where the stores are made, and removed again [a temporary directory]");
   app.add_option("--events", options.events, "events or pairs to write [2000000; with --input: its lines]")
       ->check(CLI::Range(1ull, 1ull << 40));
-  app.add_option("--value-bytes", options.value_bytes, "bytes per value")->check(CLI::Range(1, 1 << 20));
-  app.add_option("--batch", options.batch, "events per atomic batch")->check(CLI::Range(1, 1'000'000));
-  app.add_option("--writers", options.writers, "threads that write")->check(CLI::Range(1, 1024));
+  app.add_option("--value-bytes", options.value_bytes, "bytes per value [200]")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--batch", options.batch, "events per atomic batch [2000]")->check(CLI::Range(1, 1'000'000));
+  app.add_option("--writers", options.writers, "threads that write [4]")->check(CLI::Range(1, 1024));
   app.add_option("--durability", durability, "none, interval or sync [the preset's]")
       ->check(CLI::IsMember(kDurabilities));
-  app.add_option("--rounds", options.rounds, "times each engine runs")->check(CLI::Range(1, 1000));
-  app.add_option("--seed", options.seed, "of the generated data");
+  app.add_option("--rounds", options.rounds, "times each engine runs [1]")->check(CLI::Range(1, 1000));
+  app.add_option("--seed", options.seed, "of the generated data [42]");
   app.add_option("--input", options.inputs, "NDJSON files (.gz, .zst or plain) instead of generated events");
-  app.add_option("--output", output, "text or json: one object a line")->check(CLI::IsMember(kOutputForms));
+  app.add_option("--output", output, "text or json: one object a line [text]")->check(CLI::IsMember(kOutputForms));
   app.add_option("--report", options.report, "also write a self-contained HTML page with plots");
 }
 
@@ -46,7 +48,6 @@ Result<BenchOptions> parse_options(int argc, char** argv) {
   std::string output;
   CLI::App app("Measures HDB, and peers beside it. Figures hold for one machine and one run: quote the ratios.",
                "hdb-bench");
-  app.option_defaults()->always_capture_default();
   declare(app, options, durability, output);
   try {
     app.parse(argc, argv);
