@@ -42,14 +42,15 @@ Options throughput() {
 
 Options small() {
   Options options;
-  // At most two of them in memory, this and the one being flushed.
+  // At most two of them in memory: the one that grows and the one being flushed.
   options.memtable_bytes = 4ull << 20;
   options.sealed_memtables_max = 1;
   // Recovery reads the log: on a small machine it should be short.
   options.log_bytes_max = 32ull << 20;
   options.log_segment_bytes = 4ull << 20;
+  // Blocks, table indexes and filters together.
   options.block_cache_bytes = 8ull << 20;
-  // Each open table keeps its index and filter in reach of the cache.
+  // Each open table takes a file descriptor and its footer's memory.
   options.open_tables_max = 64;
   // The cache holds more different blocks, and a look-up decodes less.
   options.block_bytes = 16u << 10;
