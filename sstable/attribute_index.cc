@@ -104,11 +104,12 @@ Result<bool> AttributeIndex::may_have_id(std::uint64_t hash) const {
   if (properties_of(Attribute::kCallerId).terms == 0) return false;
   const std::optional<BlockHandle> handle = reader_.properties().filter;
   if (!handle) return true;
-  const Filter* const filter = HDB_TRY(filter_.get(reader_.cache(), [&]() -> Result<Filter> {
+  const auto load = [&]() -> Result<Filter> {
     Result<Filter> decoded = Filter::decode(bytes_of(HDB_TRY(reader_.read(*handle, BlockKind::kFilter))));
     if (!decoded.ok()) return reader_.located(handle->offset, decoded.status());
     return decoded;
-  }));
+  };
+  const Filter* const filter = HDB_TRY(filter_.get(reader_.cache(), load));
   const bool may = filter->may_contain(hash);
   if (!may) reader_.cache().count_filter_negative();
   return may;
