@@ -30,7 +30,9 @@ std::uint64_t group_checksum(ByteView header, ByteView extras, std::span<const B
   return checksum64(bytes_of(scratch), seed_of(epoch.raw(), at.segment.raw(), at.offset));
 }
 
-Status not_a_group(std::string what) { return Status::corruption(std::move(what)); }
+Status not_a_group(std::string what) {
+  return Status::corruption(std::move(what));
+}
 
 }  // namespace
 

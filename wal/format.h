@@ -89,8 +89,8 @@ enum class GroupKind : std::uint8_t {  // on disk: append, never renumber
 };
 
 enum class ExtraKind : std::uint16_t {  // on disk: append, never renumber
-  kTreeHead = 1,         // reserved: size and root of the Merkle tree as folded so far
-  kStreamRevisions = 2,  // reserved: the revisions given to events of streams
+  kTreeHead = 1,                        // reserved: size and root of the Merkle tree as folded so far
+  kStreamRevisions = 2,                 // reserved: the revisions given to events of streams
 };
 
 struct SegmentHeader {

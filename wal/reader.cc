@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::uint64_t kWindowBytes = 1u << 20;
 
-std::string offset_text(std::uint64_t offset) { return "offset " + std::to_string(offset); }
+std::string offset_text(std::uint64_t offset) {
+  return "offset " + std::to_string(offset);
+}
 
 std::string point_text(LogPoint point) {
   return "segment " + std::to_string(point.segment.raw()) + " " + offset_text(point.offset);
@@ -109,7 +111,8 @@ Result<ReplayEnd> Replay::run() {
     end_.durable_end = std::max(end_.durable_end, segment.header->durable_end);
     HDB_TRY(read_segment(segment, next));
     if (problem_.empty()) {
-      HDB_TRY(check_continues(next->path + ": the segment", next->header->first_sequence, next->header->first_position));
+      HDB_TRY(
+          check_continues(next->path + ": the segment", next->header->first_sequence, next->header->first_position));
       end_.end = {next->number, kSegmentHeaderBytes};
       continue;
     }
@@ -189,8 +192,8 @@ Status Replay::begin_at_floor() {
 Status Replay::check_continues(const std::string& place, SequenceNumber sequence, Position position) const {
   if (sequence == end_.next_sequence && position == end_.next_position) return {};
   return Status::corruption(place + " begins with sequence " + std::to_string(sequence.raw()) + ", position " +
-                            std::to_string(position) + "; expected " + std::to_string(end_.next_sequence.raw()) +
-                            ", " + std::to_string(end_.next_position) + ": restore the store from a backup");
+                            std::to_string(position) + "; expected " + std::to_string(end_.next_sequence.raw()) + ", " +
+                            std::to_string(end_.next_position) + ": restore the store from a backup");
 }
 
 // Takes groups until the segment leads on to `successor`, or problem_ says why it does not.
@@ -352,8 +355,9 @@ Result<std::optional<LogPoint>> Replay::durable_end_at(Window& window, const Seg
 
 Status Replay::damaged(const std::string& damage, const std::string& path, std::uint64_t offset,
                        LogPoint durable_end) const {
-  return Status::corruption(damage + "; but " + path + " " + offset_text(offset) + " says that the log was durable up to " +
-                            point_text(durable_end) + ", so this is no torn tail: restore the store from a backup");
+  return Status::corruption(damage + "; but " + path + " " + offset_text(offset) +
+                            " says that the log was durable up to " + point_text(durable_end) +
+                            ", so this is no torn tail: restore the store from a backup");
 }
 
 Status remove_segments(Env& env, const std::string& store, const std::vector<SegmentNumber>& numbers) {

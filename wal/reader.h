@@ -29,8 +29,8 @@ namespace hdb::wal {
 // Which log to read, as the manifest says.
 struct ReplayStart {
   StoreId store_id{};
-  Epoch epoch_max;       // 0: no open has recorded a segment yet
-  LogPoint floor;        // everything below is in tables; the end of a group, or at most kSegmentHeaderBytes
+  Epoch epoch_max;               // 0: no open has recorded a segment yet
+  LogPoint floor;                // everything below is in tables; the end of a group, or at most kSegmentHeaderBytes
   SequenceNumber next_sequence;  // of the first item at or above the floor
   Position next_position = 0;    // of the first event at or above the floor
 };
@@ -51,17 +51,17 @@ struct ReplayEnd {
   LogPoint end;  // of the last valid group, or of its segment's header; the floor if there is none
   SequenceNumber next_sequence;
   Position next_position = 0;
-  Timestamp last_commit_time{};   // of the groups and marks read; the Unix epoch if there were none
-  std::uint64_t groups = 0;       // that were visited
+  Timestamp last_commit_time{};  // of the groups and marks read; the Unix epoch if there were none
+  std::uint64_t groups = 0;      // that were visited
   std::uint64_t batches = 0;
-  LogPoint durable_end;           // the highest that manifest, headers and groups vouch for
-  bool is_marked = false;         // the log ends in a mark: nothing durable can be missing
-  std::uint64_t torn_bytes = 0;   // behind the end, up to the last byte that is not zero
-  std::string torn_reason;        // what ended the log, with file and offset; empty if nothing was torn
-  std::vector<SegmentNumber> segments;  // that belong to the log, ascending; the last one may end it
-  std::vector<SegmentNumber> torn_segments;   // wholly behind the end
-  std::vector<SegmentNumber> orphans;         // of an open that died before its manifest edit
-  std::vector<SegmentNumber> below_floor;     // flushed, not yet deleted
+  LogPoint durable_end;                      // the highest that manifest, headers and groups vouch for
+  bool is_marked = false;                    // the log ends in a mark: nothing durable can be missing
+  std::uint64_t torn_bytes = 0;              // behind the end, up to the last byte that is not zero
+  std::string torn_reason;                   // what ended the log, with file and offset; empty if nothing was torn
+  std::vector<SegmentNumber> segments;       // that belong to the log, ascending; the last one may end it
+  std::vector<SegmentNumber> torn_segments;  // wholly behind the end
+  std::vector<SegmentNumber> orphans;        // of an open that died before its manifest edit
+  std::vector<SegmentNumber> below_floor;    // flushed, not yet deleted
 };
 
 // Visits the groups from the floor on, in order. Writes nothing. An error of the visitor ends it and is returned.

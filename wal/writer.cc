@@ -14,7 +14,8 @@ namespace {
 constexpr std::uint64_t kStepBytesMin = 256u << 10;
 constexpr std::uint64_t kStepBytesMax = 16u << 20;
 
-// What a segment needs for a group of `bytes` behind `end`: wherever the group begins, and a mark in a block of its own.
+// What a segment needs for a group of `bytes` behind `end`: wherever the group begins, and a mark in a block of its
+// own.
 constexpr std::uint64_t space_for(std::uint64_t end, std::uint64_t bytes) noexcept {
   return round_up(round_up(end, kBlockBytes) + bytes, kBlockBytes) + kBlockBytes;
 }

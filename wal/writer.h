@@ -21,9 +21,9 @@ namespace hdb::wal {
 // What an open hands to its log.
 struct WriterStart {
   StoreId store_id{};
-  Epoch epoch;                // not yet used by any segment that the manifest vouches for
-  SegmentNumber segment;      // the first one to make: the one behind the recovered log's last
-  LogPoint recovered_end;     // where the log ended, durable since cut_tail(); {0, 0} if there was none
+  Epoch epoch;             // not yet used by any segment that the manifest vouches for
+  SegmentNumber segment;   // the first one to make: the one behind the recovered log's last
+  LogPoint recovered_end;  // where the log ended, durable since cut_tail(); {0, 0} if there was none
   SequenceNumber next_sequence;
   Position next_position = 0;
   std::uint64_t segment_bytes = 0;  // size at which the log goes on in a new file
@@ -106,8 +106,8 @@ class Writer {
 
   std::unique_ptr<LogFile> file_;  // of segment_
   SegmentNumber segment_;
-  std::uint64_t end_ = 0;       // of the last group in segment_, or of its header
-  std::uint64_t prepared_ = 0;  // bytes of file_ with space behind them
+  std::uint64_t end_ = 0;            // of the last group in segment_, or of its header
+  std::uint64_t prepared_ = 0;       // bytes of file_ with space behind them
   std::uint64_t durable_bytes_ = 0;  // of file_: what is durable, from its begin
   bool is_name_durable_ = false;     // the directory was synced since the newest segment was made
   bool is_marked_ = false;           // nothing was appended since the log last said that all of it is durable

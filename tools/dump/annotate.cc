@@ -1,8 +1,8 @@
 #include "tools/dump/annotate.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
-#include <fmt/format.h>
 #include <utility>
 
 #include "base/checksum.h"
@@ -18,7 +18,8 @@ constexpr std::size_t kTextBytesShown = 200;
 
 std::string hex_of(ByteView bytes) {
   std::string text;
-  for (const std::byte byte : bytes) fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(byte));
+  for (const std::byte byte : bytes)
+    fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(byte));
   return text;
 }
 
@@ -35,12 +36,23 @@ std::string json_key(std::string_view name) {
 
 void append_escaped(std::string& to, char character) {
   switch (character) {
-    case '"': to += "\\\""; return;
-    case '\\': to += "\\\\"; return;
-    case '\n': to += "\\n"; return;
-    case '\r': to += "\\r"; return;
-    case '\t': to += "\\t"; return;
-    default: break;
+    case '"':
+      to += "\\\"";
+      return;
+    case '\\':
+      to += "\\\\";
+      return;
+    case '\n':
+      to += "\\n";
+      return;
+    case '\r':
+      to += "\\r";
+      return;
+    case '\t':
+      to += "\\t";
+      return;
+    default:
+      break;
   }
   const auto code = static_cast<unsigned char>(character);
   if (code < 0x20 || code == 0x7f) {
@@ -188,9 +200,8 @@ void annotate_record(Annotator& annotator, const RecordView& record) {
     if (!text.empty()) annotator.text(take(text.size()), kTextNames[field], text);
   }
   std::size_t tag_number = 0;
-  record.for_each_tag([&](std::string_view tag) {
-    annotator.text(take(2 + tag.size()), "tag " + std::to_string(tag_number++), tag);
-  });
+  record.for_each_tag(
+      [&](std::string_view tag) { annotator.text(take(2 + tag.size()), "tag " + std::to_string(tag_number++), tag); });
   if (!record.metadata().empty()) annotator.text(take(record.metadata().size()), "metadata", record.metadata());
   if (!rest.empty()) annotator.text(rest, "payload", as_text(rest));
 }

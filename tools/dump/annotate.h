@@ -33,8 +33,8 @@ class Annotator {
  public:
   Annotator(Form form, Sink sink) : form_(form), sink_(std::move(sink)) {}
 
-  // Begins an object of the file, such as a header, a group or a block. `offset` is where it begins, in the file or, for
-  // the inside of a decompressed block, in that.
+  // Begins an object of the file, such as a header, a group or a block. `offset` is where it begins, in the file or,
+  // for the inside of a decompressed block, in that.
   void object(std::string_view name, std::uint64_t offset);
   void finish();
 

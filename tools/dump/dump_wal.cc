@@ -16,23 +16,31 @@ constexpr std::size_t kScanBytes = 1u << 20;
 
 std::string_view section_name(std::uint16_t kind) {
   switch (static_cast<SectionKind>(kind)) {
-    case SectionKind::kEvents: return "events";
-    case SectionKind::kKeyValues: return "key values";
-    case SectionKind::kLeafHashes: return "leaf hashes";
-    case SectionKind::kVectors: return "vectors";
+    case SectionKind::kEvents:
+      return "events";
+    case SectionKind::kKeyValues:
+      return "key values";
+    case SectionKind::kLeafHashes:
+      return "leaf hashes";
+    case SectionKind::kVectors:
+      return "vectors";
   }
   return "unknown";
 }
 
 std::string_view group_kind_name(wal::GroupKind kind) {
   switch (kind) {
-    case wal::GroupKind::kBatches: return "batches";
-    case wal::GroupKind::kMark: return "mark";
+    case wal::GroupKind::kBatches:
+      return "batches";
+    case wal::GroupKind::kMark:
+      return "mark";
   }
   return "unknown";
 }
 
-std::string store_id_text(const StoreId& id) { return EventId(id).to_string(); }
+std::string store_id_text(const StoreId& id) {
+  return EventId(id).to_string();
+}
 
 // One dump of one segment. Single-owner.
 class LogDump {
@@ -69,7 +77,7 @@ class LogDump {
   Annotator out_;
   std::optional<Epoch> epoch_;  // empty: the segment header is damaged
   SegmentNumber segment_;
-  std::string why_not_;  // what the last place that held no group had instead
+  std::string why_not_;         // what the last place that held no group had instead
   std::uint64_t used_end_ = 0;  // of the last search: behind the last byte that is not zero
   Status first_damage_;
 };
