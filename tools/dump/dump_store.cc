@@ -1,0 +1,238 @@
+// Which kind a file is, and whether a store as a whole holds together.
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "compaction/manifest.h"
+#include "io/file_name.h"
+#include "sstable/format.h"
+#include "sstable/verify.h"
+#include "tools/dump/dump.h"
+#include "wal/format.h"
+#include "wal/reader.h"
+
+namespace hdb::dump {
+namespace {
+
+constexpr std::size_t kMagicBytes = 8;
+
+std::string bare_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::optional<FileKind> kind_by_name(const std::string& name) {
+  if (name == bare_name(current_path("."))) return FileKind::kCurrent;
+  if (parse_manifest_name(name)) return FileKind::kManifest;
+  if (parse_segment_name(name)) return FileKind::kLog;
+  if (parse_table_name(name)) return FileKind::kTable;
+  return std::nullopt;
+}
+
+Result<std::optional<FileKind>> kind_by_magic(Env& env, const std::string& path) {
+  const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env.open(path));
+  const auto magic_at = [&file](std::uint64_t offset) -> Result<std::uint64_t> {
+    std::array<std::byte, kMagicBytes> bytes;
+    HDB_TRY(file->read(offset, bytes));
+    return load<std::uint64_t>(bytes.data());
+  };
+  const std::optional<FileKind> none;
+  if (file->size_bytes() < kMagicBytes) return none;
+  const std::uint64_t first = HDB_TRY(magic_at(0));
+  if (first == wal::kSegmentMagic) return std::optional(FileKind::kLog);
+  if (first == compaction::kManifestMagic) return std::optional(FileKind::kManifest);
+  const std::uint64_t last = HDB_TRY(magic_at(file->size_bytes() - kMagicBytes));
+  return last == sstable::kTableMagic ? std::optional(FileKind::kTable) : none;
+}
+
+// One verification of one store. Single-owner.
+class Verification {
+ public:
+  Verification(Env& env, const std::string& store, const Sink& sink) : env_(env), store_(store), sink_(sink) {}
+
+  Result<VerifyResult> run();
+
+ private:
+  Result<std::optional<compaction::Recovered>> check_manifest();
+  Status check_tables(const compaction::ManifestState* state);
+  Status check_log(const compaction::ManifestState* state);
+  void show_segments(const wal::ReplayEnd& end);
+  Status check_strangers(const std::optional<compaction::Recovered>& recovered);
+  Result<std::vector<std::string>> names_in(const std::string& directory);
+
+  void good(const std::string& path, const std::string& detail) {
+    ++result_.files;
+    line("ok", path, detail);
+  }
+  void bad(const std::string& path, const std::string& detail) {
+    ++result_.files;
+    ++result_.errors;
+    line("error", path, detail);
+  }
+  void orphan(const std::string& path, const std::string& detail) {
+    ++result_.orphans;
+    line("orphan", path, detail);
+  }
+  // "ok      sstables/000004.sst  1000 events": the path within the store, which `detail` need not repeat.
+  void line(const std::string& verdict, const std::string& path, std::string detail) {
+    const std::string prefix = path + ": ";
+    if (detail.starts_with(prefix)) detail.erase(0, prefix.size());
+    std::string text = verdict;
+    text.resize(8, ' ');
+    sink_(text + path.substr(store_.size() + 1) + "  " + detail);
+  }
+
+  Env& env_;
+  const std::string& store_;
+  const Sink& sink_;
+  VerifyResult result_;
+};
+
+Result<VerifyResult> Verification::run() {
+  const std::optional<compaction::Recovered> recovered = HDB_TRY(check_manifest());
+  const compaction::ManifestState* state = recovered ? &recovered->state : nullptr;
+  HDB_TRY(check_tables(state));
+  HDB_TRY(check_log(state));
+  HDB_TRY(check_strangers(recovered));
+  return result_;
+}
+
+Result<std::vector<std::string>> Verification::names_in(const std::string& directory) {
+  Result<std::vector<std::string>> names = env_.list(directory);
+  if (!names.ok() && names.status().code() == StatusCode::kNotFound) return std::vector<std::string>();
+  return names;
+}
+
+// CURRENT and the manifest it names. Empty if one is damaged.
+Result<std::optional<compaction::Recovered>> Verification::check_manifest() {
+  const std::optional<compaction::Recovered> none;
+  Result<compaction::Recovered> recovered = compaction::recover(env_, store_);
+  const std::string current = current_path(store_);
+  if (recovered.ok()) {
+    good(current, "names " + manifest_name(recovered->manifest));
+    std::string detail = std::to_string(recovered->state.version->table_count()) + " tables, edit " +
+                         std::to_string(recovered->edit_number);
+    if (recovered->torn_bytes > 0) detail += ", " + std::to_string(recovered->torn_bytes) + " bytes of a torn edit";
+    good(manifest_path(store_, recovered->manifest), detail);
+    return std::optional(std::move(recovered).value());
+  }
+  const Status status = recovered.status();
+  if (status.code() == StatusCode::kNotFound && !HDB_TRY(env_.exists(current))) return status;
+  // Which of the two files is to blame: the message begins with its path.
+  if (!status.message().starts_with(current)) good(current, "names a manifest");
+  const std::string_view path = status.message().substr(0, status.message().find(": "));
+  bad(path.starts_with(store_ + "/") ? std::string(path) : current, std::string(status.message()));
+  return none;
+}
+
+// With a manifest, the tables it names; without one, those that are there, by themselves.
+Status Verification::check_tables(const compaction::ManifestState* state) {
+  const auto check = [this](FileNumber number, const sstable::TableMeta* meta) {
+    const std::string path = table_path(store_, number);
+    const Status status = sstable::verify_table(env_, path, number, meta);
+    if (!status.ok()) return bad(path, std::string(status.message()));
+    if (meta == nullptr) return good(path, "sound by itself");
+    good(path, std::to_string(meta->entry_count) +
+                   (meta->kind == sstable::TableKind::kEvents ? " events" : " versions of keys"));
+  };
+  if (state != nullptr) {
+    for (const compaction::TableRef& table : state->version->all_tables()) check(table->number, table.get());
+    return {};
+  }
+  for (const std::string& name : HDB_TRY(names_in(table_directory(store_)))) {
+    if (const auto number = parse_table_name(name)) check(*number, nullptr);
+  }
+  return {};
+}
+
+Status Verification::check_log(const compaction::ManifestState* state) {
+  if (state == nullptr || !state->is_log_open) return {};
+  const wal::ReplayStart start{.store_id = state->store_id,
+                               .epoch_max = state->epoch,
+                               .floor = state->log_floor,
+                               .next_sequence = state->next_sequence,
+                               .next_position = state->position_end};
+  const Result<wal::ReplayEnd> end = wal::replay(env_, store_, start, [](const wal::Group&) { return Status(); });
+  if (end.ok()) {
+    show_segments(end.value());
+    return {};
+  }
+  const std::string_view message = end.status().message();
+  const std::string path(message.substr(0, message.find(": ")));
+  bad(path.starts_with(store_ + "/") ? path : log_directory(store_), std::string(message));
+  return {};
+}
+
+void Verification::show_segments(const wal::ReplayEnd& end) {
+  for (const SegmentNumber number : end.segments) {
+    const bool is_last = number == end.end.segment;
+    std::string detail = "sound";
+    if (is_last) {
+      detail = "the log ends at offset " + std::to_string(end.end.offset) + "; " + std::to_string(end.groups) +
+               " groups not yet in tables";
+    }
+    if (is_last && end.torn_bytes > 0) {
+      detail +=
+          "; a torn tail of " + std::to_string(end.torn_bytes) + " bytes, which the next open cuts: " + end.torn_reason;
+    }
+    good(segment_path(store_, number), detail);
+  }
+  for (const SegmentNumber number : end.torn_segments) good(segment_path(store_, number), "part of the torn tail");
+  for (const SegmentNumber number : end.orphans) orphan(segment_path(store_, number), "of an open that was cut short");
+  for (const SegmentNumber number : end.below_floor) orphan(segment_path(store_, number), "already in tables");
+  result_.torn_bytes = end.torn_bytes;
+}
+
+// What lies in the store's directories that nothing names. Orphans of an open log are the replay's to tell.
+Status Verification::check_strangers(const std::optional<compaction::Recovered>& recovered) {
+  for (const std::string& name : HDB_TRY(names_in(store_))) {
+    const std::string path = store_ + "/" + name;
+    const auto manifest = parse_manifest_name(name);
+    if (is_temporary_name(name)) {
+      orphan(path, "was being made when the process died");
+    } else if (manifest && recovered && *manifest != recovered->manifest) {
+      orphan(path, "a manifest that CURRENT does not name");
+    }
+  }
+  if (!recovered) return {};
+  for (const std::string& name : HDB_TRY(names_in(table_directory(store_)))) {
+    const auto number = parse_table_name(name);
+    const bool is_named = number && recovered->state.version->find(*number) != nullptr;
+    if (!is_named) orphan(table_directory(store_) + "/" + name, "no table of the manifest");
+  }
+  for (const std::string& name : HDB_TRY(names_in(log_directory(store_)))) {
+    const bool is_told = recovered->state.is_log_open && parse_segment_name(name);
+    if (!is_told) orphan(log_directory(store_) + "/" + name, "no log is open");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<FileKind> detect_file_kind(Env& env, const std::string& path) {
+  if (const auto kind = kind_by_name(bare_name(path))) return *kind;
+  const std::optional<FileKind> kind = HDB_TRY(kind_by_magic(env, path));
+  if (kind) return *kind;
+  return Status::invalid_argument(path +
+                                  ": no file of an HDB store, by its name or its magic; give a log segment, a table, a "
+                                  "manifest or CURRENT");
+}
+
+Status dump_file(Env& env, const std::string& path, const DumpOptions& options, const Sink& sink) {
+  switch (HDB_TRY(detect_file_kind(env, path))) {
+    case FileKind::kLog:
+      return dump_log(env, path, options, sink);
+    case FileKind::kTable:
+      return dump_table(env, path, options, sink);
+    case FileKind::kManifest:
+      return dump_manifest(env, path, options, sink);
+    case FileKind::kCurrent:
+      return dump_current(env, path, options, sink);
+  }
+  return Status::invalid_argument(path + ": a kind of file that cannot be dumped");
+}
+
+Result<VerifyResult> verify_store(Env& env, const std::string& store, const Sink& sink) {
+  return Verification(env, store, sink).run();
+}
+
+}  // namespace hdb::dump

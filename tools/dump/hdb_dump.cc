@@ -1,0 +1,95 @@
+// hdb-dump: shows what is in a store's files, and checks whole stores. Reads only.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <new>
+#include <string>
+
+#include "tools/dump/dump.h"
+
+namespace {
+
+using namespace hdb;
+
+enum ExitCode : int { kAllWell = 0, kDamage = 1, kUsage = 2 };
+
+void print_line(std::string_view line) {
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fputc('\n', stdout);
+}
+
+int fail(std::string_view message, ExitCode code) {
+  std::fprintf(stderr, "hdb-dump: %.*s\n", static_cast<int>(message.size()), message.data());
+  return code;
+}
+
+int fail(const Status& status) {
+  const bool is_usage = status.code() == StatusCode::kInvalidArgument || status.code() == StatusCode::kNotFound;
+  return fail(status.message(), is_usage ? kUsage : kDamage);
+}
+
+// Without the slashes at its end, so that the paths in messages are as the store builds them.
+std::string trimmed(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+int dump(const std::string& path, bool is_json) {
+  if (posix_env().list(path).ok()) {
+    return fail(path + ": is a directory; give a file of it, or check the store with: hdb-dump verify " + path, kUsage);
+  }
+  const dump::DumpOptions options{.form = is_json ? dump::Form::kJsonLines : dump::Form::kAnnotated};
+  const Status status = dump::dump_file(posix_env(), path, options, print_line);
+  std::fflush(stdout);
+  return status.ok() ? kAllWell : fail(status);
+}
+
+int verify(const std::string& store) {
+  const Result<dump::VerifyResult> result = dump::verify_store(posix_env(), store, print_line);
+  if (!result.ok()) {
+    std::fflush(stdout);
+    return fail(result.status());
+  }
+  print_line(std::to_string(result->files) + " files checked, " + std::to_string(result->errors) + " errors, " +
+             std::to_string(result->orphans) + " orphans, " + std::to_string(result->torn_bytes) +
+             " bytes of torn tail");
+  std::fflush(stdout);
+  if (result->errors == 0) return kAllWell;
+  return fail(store + ": " + std::to_string(result->errors) + " damaged files; restore them from a backup", kDamage);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(
+      "Shows the files of an HDB store byte by byte, and checks whole stores. Reads only.\n"
+      "Exit codes: 0 all is well, 1 damage, 2 usage.",
+      "hdb-dump");
+  std::string file;
+  std::string store;
+  bool is_json = false;
+  app.add_option("FILE", file, "a log segment, table, manifest or CURRENT; its kind is found by name or magic");
+  app.add_flag("--json", is_json, "one JSON object a line instead of annotated bytes");
+  CLI::App* verify_command = app.add_subcommand("verify", "checks every file of a store against its manifest");
+  verify_command->add_option("DIR", store, "the store's directory")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return fail(std::string(error.what()) + "; see hdb-dump --help", kUsage);
+  }
+  if (verify_command->parsed()) {
+    if (!file.empty() || is_json) return fail("verify takes a directory and nothing else; see hdb-dump --help", kUsage);
+    return verify(trimmed(store));
+  }
+  if (file.empty()) return fail("no FILE given; see hdb-dump --help", kUsage);
+  return dump(trimmed(file), is_json);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory", kDamage);
+  }
+}
