@@ -442,8 +442,10 @@ TEST_CASE("an event is found by the id its caller gave, and by no other") {
 
 TEST_CASE("a filter denies nothing that was added, and as much of the rest as it says") {
   std::mt19937_64 random(11);
-  for (const auto& [bits, rate_max] :
-       std::map<std::uint32_t, double>{{1, 0.70}, {10, 0.015}, {18, 0.002}, {32, 0.0005}}) {
+  const std::map<std::uint32_t, double> rates_max = {{1, 0.70}, {10, 0.015}, {18, 0.002}, {32, 0.0005}};
+  for (const auto& rate : rates_max) {
+    const std::uint32_t bits = rate.first;
+    const double rate_max = rate.second;
     std::vector<std::uint64_t> hashes(50'000);
     for (std::uint64_t& hash : hashes) hash = random();
     const Filter filter = Filter::decode(bytes_of(build_filter(hashes, bits))).value();

@@ -26,10 +26,6 @@ std::string_view attribute_name(std::uint8_t attribute) {
   return attribute >= 1 && attribute <= kNames.size() ? kNames[attribute - 1u] : "unknown";
 }
 
-std::string key_text(ByteView key) {
-  return std::string(as_text(key));
-}
-
 // Describes varints and byte runs of a block that decodes, one after the other.
 class Walk {
  public:
