@@ -29,9 +29,9 @@ bool is_less(ByteView a, ByteView b) {
 }  // namespace
 
 Buffer stored_key(Keyspace keyspace, ByteView key) {
-  Buffer stored(kKeyspacePrefixBytes);
+  Buffer stored(kKeyspacePrefixBytes + key.size());
   store_be32(stored.data(), keyspace.id());
-  append(stored, key);
+  if (!key.empty()) std::memcpy(stored.data() + kKeyspacePrefixBytes, key.data(), key.size());
   return stored;
 }
 

@@ -38,7 +38,7 @@ void run_workload(Env& env, std::uint64_t seed, Submitted& submitted) {
     }
     const auto keyspace = (*store)->keyspace("keys" + std::to_string(submitted.batches.size() / 40));
     if (!keyspace.ok()) return;
-    ModelBatch batch = random_batch(random, {keyspace.value()}, 30);
+    ModelBatch batch = random_batch(random, std::vector<Keyspace>{*keyspace}, 30);
     batch.events.push_back(random_event(random));
     submitted.batches.push_back(batch);
     const auto durability = static_cast<Durability>(random() % 3);

@@ -231,7 +231,7 @@ TEST_CASE("a full disk refuses an append and takes it again once there is room, 
   const TestStore store = opened(env);
   const std::string payload(100'000, 'x');
   REQUIRE(store->append(Event{.type = "first"}).ok());
-  env.set_space_left(0);
+  env.limit_bytes(env.bytes_used());
   Status refused;
   std::uint64_t accepted = 1;
   while (refused.ok() && accepted < 1000) {
@@ -240,8 +240,8 @@ TEST_CASE("a full disk refuses an append and takes it again once there is room, 
   }
   CHECK(refused.code() == StatusCode::kNoSpace);
   CHECK(store->get(Position{0}).value()->type() == "first");
-  env.set_space_left(1u << 30);
-  store->background->run_timers();
+  env.limit_bytes(1u << 30);
+  store.background->run_timers();
   REQUIRE(store->append(Event{.type = "last"}).ok());
   CHECK(store->stats().events == accepted + 1);
   CHECK(store->flush().ok());

@@ -31,20 +31,20 @@ struct KeyValueChange {
 
 // What one append commits: all of it or nothing, in this order.
 struct Batch {
-  std::span<const Event> events;
-  std::span<const KeyValueChange> changes;
-  std::optional<Durability> durability;  // absent: Options::durability
+  std::span<const Event> events{};
+  std::span<const KeyValueChange> changes{};
+  std::optional<Durability> durability{};  // absent: Options::durability
 };
 
 struct AppendResult {
   // An event whose id the store already had, with the same content: it was left out.
   struct Duplicate {
-    std::size_t index;  // in Batch::events
-    Position position;  // where the store has it
+    std::size_t index = 0;  // in Batch::events
+    Position position = 0;  // where the store has it
   };
   Position first_position = 0;  // of the events appended; they follow without gaps. The next free one if count is 0
   std::uint64_t count = 0;      // events appended: Batch::events less the duplicates
-  std::vector<Duplicate> duplicates;  // by index
+  std::vector<Duplicate> duplicates{};  // by index
 };
 
 }  // namespace hdb

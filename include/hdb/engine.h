@@ -68,9 +68,9 @@ struct KeyValue {
 
 // Which keys to walk: [lower, upper) and only those that begin with `prefix`; absent: no bound.
 struct KeyRange {
-  std::optional<ByteView> lower;
-  std::optional<ByteView> upper;
-  std::optional<ByteView> prefix;
+  std::optional<ByteView> lower{};
+  std::optional<ByteView> upper{};
+  std::optional<ByteView> prefix{};
   bool is_backward = false;  // from the last key to the first
 };
 
@@ -121,7 +121,7 @@ struct Stats {
   std::uint64_t sealed_memtables = 0;
   std::uint64_t event_tables = 0;
   std::uint64_t keyspace_tables = 0;
-  std::vector<std::uint64_t> keyspace_tables_by_level;
+  std::vector<std::uint64_t> keyspace_tables_by_level{};
   std::uint64_t table_bytes_live = 0;
   std::uint64_t block_cache_bytes = 0;
   std::uint64_t block_cache_hits = 0;

@@ -32,8 +32,8 @@ HDB_EXPORT Timestamp now() noexcept;
 
 // [from, to); an absent end is open.
 struct TimeRange {
-  std::optional<Timestamp> from;
-  std::optional<Timestamp> to;
+  std::optional<Timestamp> from{};
+  std::optional<Timestamp> to{};
 
   bool contains(Timestamp time) const noexcept { return (!from || time >= *from) && (!to || time < *to); }
   bool is_unbounded() const noexcept { return !from && !to; }
@@ -70,20 +70,20 @@ class HDB_EXPORT EventId {
 // An event as the caller gives it. Views: the caller keeps the bytes alive until append returns. An empty text is an
 // absent one. Texts are UTF-8. Limits are checked by append: kInvalidArgument names the field.
 struct Event {
-  std::optional<EventId> id;               // absent: the engine makes one
-  std::optional<Timestamp> time;           // when it happened; absent: the time of the append
-  std::string_view type;                   // dns, ProcessStart, ...; at most 4 KiB, as each text below unless said
-  std::string_view entity;                 // what the event is about: connection uid, user, order
-  std::string_view host;                   // where it happened
-  std::span<const std::string_view> tags;  // 0..64 texts "key:value" of 1..512 B
-  std::string_view stream;                 // the event-sourcing stream it belongs to
-  std::string_view source;                 // who produced it
-  std::string_view collector;              // which sensor brought it
-  std::string_view format;                 // OCSF, Zeek, Syslog, ...
-  std::string_view content_type;           // media type of the payload
-  std::string_view schema;
-  std::string_view metadata;  // a JSON object, at most 1 MiB
-  ByteView payload;           // the raw event, returned to the bit; at most 16 MiB
+  std::optional<EventId> id{};               // absent: the engine makes one
+  std::optional<Timestamp> time{};           // when it happened; absent: the time of the append
+  std::string_view type{};                   // dns, ProcessStart, ...; at most 4 KiB, as each text below unless said
+  std::string_view entity{};                 // what the event is about: connection uid, user, order
+  std::string_view host{};                   // where it happened
+  std::span<const std::string_view> tags{};  // 0..64 texts "key:value" of 1..512 B
+  std::string_view stream{};                 // the event-sourcing stream it belongs to
+  std::string_view source{};                 // who produced it
+  std::string_view collector{};              // which sensor brought it
+  std::string_view format{};                 // OCSF, Zeek, Syslog, ...
+  std::string_view content_type{};           // media type of the payload
+  std::string_view schema{};
+  std::string_view metadata{};  // a JSON object, at most 1 MiB
+  ByteView payload{};           // the raw event, returned to the bit; at most 16 MiB
 };
 
 // The security event types every collector knows. Any other text is a type too.

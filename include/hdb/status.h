@@ -105,6 +105,8 @@ class [[nodiscard]] Result {
     HDB_CHECK(ok());
     return std::move(*std::get_if<0>(&state_));
   }
+  const T& operator*() const& { return value(); }
+  T& operator*() & { return value(); }
   const T* operator->() const { return &value(); }
   T* operator->() { return &value(); }
   Status status() const& { return ok() ? Status() : *std::get_if<1>(&state_); }
