@@ -63,9 +63,18 @@ std::vector<Run> runs_of(const Version& version, const PickerSettings& settings,
   return runs;
 }
 
+// Whether only settled tables are next to the run: no neighbours will come that could be merged with it.
+bool is_enclosed(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded, Run run) {
+  const auto is_wall = [&](std::size_t index) {
+    return is_settled(version, index, settings) && excluded.count(version.event_tables()[index]->number) == 0;
+  };
+  return run.end < version.event_tables().size() && is_wall(run.end) && (run.begin == 0 || is_wall(run.begin - 1));
+}
+
 // The front of the run that is worth a merge now. What was merged before is only merged again into something at least
 // twice its size, so that a few large tables are not rewritten with every few small ones.
-std::optional<Run> worth_merging(const Version& version, const PickerSettings& settings, Run run, std::uint32_t tier) {
+std::optional<Run> worth_merging(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded,
+                                 Run run, std::uint32_t tier) {
   std::uint64_t total = 0;
   std::uint64_t rewritten_max = 0;
   std::size_t end = run.begin;
@@ -76,6 +85,10 @@ std::optional<Run> worth_merging(const Version& version, const PickerSettings& s
   }
   const std::size_t count = end - run.begin;
   const bool is_enough = count >= settings.event_merge_width || (tier == 0 && total >= settings.table_bytes_target);
+  if (tier == 0 && !is_enough && is_enclosed(version, settings, excluded, run)) {
+    const bool has_flushed = must_rewrite(version, run.begin, settings);
+    return count >= 2 || has_flushed ? std::optional(run) : std::nullopt;
+  }
   if (!is_enough || rewritten_max > total / 2) return std::nullopt;
   return Run{run.begin, end};
 }
@@ -100,7 +113,7 @@ std::optional<Run> pick_event_run(const Version& version, const PickerSettings& 
     for (const Run run : runs_of(version, settings, excluded, tier)) {
       // A front that is not worth it must not keep what follows from being merged.
       for (Run rest = run; rest.begin < rest.end; ++rest.begin) {
-        if (const auto found = worth_merging(version, settings, rest, tier)) return found;
+        if (const auto found = worth_merging(version, settings, excluded, rest, tier)) return found;
       }
     }
   }

@@ -5,6 +5,7 @@
 // event_merge_width of them or table_bytes_target bytes at once, into settled ones: an event is written twice, once by
 // its flush and once by its merge. Only where flushes are so small (below target / width^2) that one merge does not
 // settle them, their outputs are merged again with others of their size: one more time for each power of the width.
+// A few small tables shut in between settled ones are merged once more, as nothing will come to join them.
 //
 // Keys. The level most over its target is merged into the next: from level 0 the oldest table and whatever overlaps it;
 // from deeper levels the table with the least overlap below for its size. A table that overlaps nothing below moves
