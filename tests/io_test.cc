@@ -1,0 +1,608 @@
+// The contract of io/env.h, held by the operating system's files and by the disk in memory alike; and what that disk
+// may do in a crash.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <random>
+#include <set>
+#include <thread>
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/env.h"
+#include "io/file_name.h"
+#include "tests/support/memory_env.h"
+
+namespace hdb {
+
+namespace {
+
+using test::MemoryEnv;
+using Random = std::mt19937_64;
+
+// A directory of the operating system, removed at the end.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() : path_((std::filesystem::temp_directory_path() / "hdb-io-test-XXXXXX").string()) {
+    REQUIRE(::mkdtemp(path_.data()) != nullptr);
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Runs the promise on each Env, in an empty directory.
+void on_each_env(const std::function<void(Env&, const std::string& directory)>& promise) {
+  SUBCASE("operating system") {
+    const TemporaryDirectory directory;
+    promise(posix_env(), directory.path());
+  }
+  SUBCASE("memory") {
+    MemoryEnv env;
+    REQUIRE(env.create_directory("store").ok());
+    promise(env, "store");
+  }
+}
+
+Buffer pattern(std::size_t size, std::uint64_t seed) {
+  Random random(seed);
+  Buffer bytes(size);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random() % 255 + 1);  // never zero
+  return bytes;
+}
+
+void write_whole(Env& env, const std::string& path, ByteView content, bool is_synced = true) {
+  const auto file = env.create(path);
+  REQUIRE_MESSAGE(file.ok(), file.status().message());
+  REQUIRE(file.value()->append({&content, 1}).ok());
+  if (is_synced) REQUIRE(file.value()->sync().ok());
+  REQUIRE(file.value()->close().ok());
+}
+
+std::string text_of(Env& env, const std::string& path) {
+  const Result<Buffer> content = read_file(env, path, 1u << 30);
+  REQUIRE_MESSAGE(content.ok(), content.status().message());
+  return std::string(as_text(content.value()));
+}
+
+Status write_log(LogFile& log, std::uint64_t offset, ByteView piece, bool is_durable) {
+  const LogFile::Ticket ticket = HDB_TRY(log.submit(offset, {&piece, 1}, is_durable));
+  const std::uint64_t written = HDB_TRY(log.wait(ticket));
+  CHECK(written == piece.size());
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("what was appended in pieces is read back as one run, at any offset") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/file";
+    const Buffer expected = pattern(300'000, 1);
+    {
+      const auto file = env.create(path);
+      REQUIRE(file.ok());
+      CHECK(file.value()->path() == path);
+      Random random(2);
+      for (std::size_t at = 0; at < expected.size();) {
+        std::vector<ByteView> pieces;  // more than one system call takes, empty ones among them
+        for (std::size_t count = random() % 3000; count > 0 && at < expected.size(); --count) {
+          const std::size_t size = std::min<std::size_t>(random() % 60, expected.size() - at);
+          pieces.push_back(ByteView(expected).subspan(at, size));
+          at += size;
+        }
+        REQUIRE(file.value()->append(pieces).ok());
+      }
+      CHECK(file.value()->sync().ok());
+      CHECK(file.value()->close().ok());
+    }
+    CHECK(env.file_bytes(path).value() == expected.size());
+    const auto file = env.open(path);
+    REQUIRE(file.ok());
+    CHECK(file.value()->size_bytes() == expected.size());
+    Random random(3);
+    for (int round = 0; round < 100; ++round) {
+      const std::size_t at = random() % expected.size();
+      Buffer part(random() % (expected.size() - at + 1));
+      REQUIRE(file.value()->read(at, part).ok());
+      CHECK(equal_bytes(part, ByteView(expected).subspan(at, part.size())));
+    }
+    Buffer beyond(2);
+    const Status status = file.value()->read(expected.size() - 1, beyond);
+    CHECK(status.code() == StatusCode::kCorruption);
+    CHECK(status.message().find(path) != std::string_view::npos);
+  });
+}
+
+TEST_CASE("a replaced file is new: who has the old one open still reads it") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/file";
+    write_whole(env, path, as_bytes("old content"));
+    const auto old_file = env.open(path);
+    REQUIRE(old_file.ok());
+    write_whole(env, path, as_bytes("new"));
+    CHECK(text_of(env, path) == "new");
+    REQUIRE(env.remove(path).ok());
+    Buffer bytes(11);
+    REQUIRE(old_file.value()->read(0, bytes).ok());
+    CHECK(as_text(bytes) == "old content");
+  });
+}
+
+TEST_CASE("a missing file or directory is kNotFound, and the message names it") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/missing";
+    const std::string below = path + "/file";
+    const std::vector<Status> statuses = {env.open(path).status(),
+                                          env.open_log(path).status(),
+                                          env.file_bytes(path).status(),
+                                          env.list(path).status(),
+                                          env.remove(path),
+                                          env.rename(path, path + "2"),
+                                          env.sync_directory(path),
+                                          env.create(below).status(),
+                                          env.create_log(below).status(),
+                                          env.lock(below).status(),
+                                          read_file(env, path, 10).status()};
+    for (std::size_t i = 0; i < statuses.size(); ++i) {
+      CAPTURE(i);
+      CHECK(statuses[i].code() == StatusCode::kNotFound);
+      CHECK(statuses[i].message().find("missing") != std::string_view::npos);
+    }
+    CHECK_FALSE(env.exists(path).value());
+  });
+}
+
+TEST_CASE("names are listed in order, directories too, and follow rename and remove") {
+  on_each_env([](Env& env, const std::string& directory) {
+    REQUIRE(env.create_directory(directory + "/b/c").ok());
+    REQUIRE(env.create_directory(directory + "/b").ok());
+    write_whole(env, directory + "/z", {});
+    write_whole(env, directory + "/a", as_bytes("a"));
+    write_whole(env, directory + "/b/inner", {});
+    CHECK(env.list(directory).value() == std::vector<std::string>{"a", "b", "z"});
+    CHECK(env.list(directory + "/b").value() == std::vector<std::string>{"c", "inner"});
+    REQUIRE(env.rename(directory + "/a", directory + "/z").ok());
+    CHECK(env.list(directory).value() == std::vector<std::string>{"b", "z"});
+    CHECK(text_of(env, directory + "/z") == "a");
+    CHECK(env.exists(directory + "/b").value());
+    CHECK(env.create_directory(directory + "/z").code() == StatusCode::kIoError);
+    REQUIRE(env.remove(directory + "/z").ok());
+    CHECK(env.sync_directory(directory).ok());
+    CHECK(env.list(directory).value() == std::vector<std::string>{"b"});
+  });
+}
+
+TEST_CASE("prepared log space reads as zero, keeps what is there, and takes writes anywhere below it") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/000001.wal";
+    const Buffer first = pattern(5000, 1), second = pattern(70'000, 2);
+    {
+      const auto log = env.create_log(path);
+      REQUIRE(log.ok());
+      CHECK(env.create_log(path).status().code() == StatusCode::kIoError);
+      CHECK(log.value()->prepare(8192).value() == 8192);
+      CHECK(log.value()->prepare(8192).value() == 0);
+      CHECK(log.value()->prepare(100).value() == 0);
+      REQUIRE(write_log(*log.value(), 0, first, false).ok());
+      CHECK(log.value()->prepare(100'000).value() == 100'000 - 8192);
+      // Tickets may be waited for in any order.
+      const std::array<ByteView, 2> pieces = {ByteView(second).first(1), ByteView(second).subspan(1)};
+      const auto one = log.value()->submit(8192, pieces, true);
+      const auto two = log.value()->submit(first.size(), {pieces.data(), 1}, false);
+      REQUIRE(one.ok());
+      REQUIRE(two.ok());
+      CHECK(log.value()->wait(two.value()).value() == 1);
+      CHECK(log.value()->wait(one.value()).value() == second.size());
+      CHECK(log.value()->sync().ok());
+      CHECK(log.value()->close().ok());
+    }
+    Buffer expected(100'000);
+    std::copy(first.begin(), first.end(), expected.begin());
+    std::copy(second.begin(), second.end(), expected.begin() + 8192);
+    expected[first.size()] = second[0];
+    CHECK(equal_bytes(read_file(env, path, expected.size()).value(), expected));
+
+    const auto log = env.open_log(path);
+    REQUIRE(log.ok());
+    CHECK(log.value()->truncate(4000).ok());
+    CHECK(log.value()->prepare(6000).value() == 2000);
+    CHECK(log.value()->sync().ok());
+    CHECK(log.value()->close().ok());
+    expected.resize(4000);
+    expected.resize(6000);
+    CHECK(equal_bytes(read_file(env, path, 6000).value(), expected));
+    CHECK(read_file(env, path, 5999).status().code() == StatusCode::kCorruption);
+  });
+}
+
+TEST_CASE("space behind a prepared log file is really reserved") {
+  const TemporaryDirectory directory;
+  const auto log = posix_env().create_log(directory.path() + "/log");
+  REQUIRE(log.ok());
+  constexpr std::uint64_t kBytes = 40u << 20;  // more than one step
+  REQUIRE(log.value()->prepare(kBytes).ok());
+  struct stat attributes;
+  REQUIRE(::stat(log.value()->path().c_str(), &attributes) == 0);
+  CHECK(static_cast<std::uint64_t>(attributes.st_size) == kBytes);
+  CHECK(static_cast<std::uint64_t>(attributes.st_blocks) * 512 >= kBytes);
+}
+
+TEST_CASE("a store is locked once, by whom the message says, and free again afterwards") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = lock_path(directory);
+    for (int round = 0; round < 3; ++round) {
+      CAPTURE(round);
+      const auto held = env.lock(path);
+      REQUIRE_MESSAGE(held.ok(), held.status().message());
+      for (int again = 0; again < 2; ++again) {  // a refused attempt does not free it
+        const Status second = env.lock(path).status();
+        CHECK(second.code() == StatusCode::kBusy);
+        CHECK(second.message().find("this process") != std::string_view::npos);
+      }
+      CHECK(env.lock(path + "2").ok());
+    }
+    CHECK(env.exists(path).value());
+  });
+}
+
+TEST_CASE("of many threads one at a time holds the lock") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = lock_path(directory);
+    std::atomic<int> holders = 0, successes = 0, overlaps = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int round = 0; round < 200; ++round) {
+          const auto held = env.lock(path);
+          if (!held.ok()) continue;
+          if (holders.fetch_add(1) != 0) ++overlaps;
+          ++successes;
+          --holders;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(overlaps == 0);
+    CHECK(successes > 0);
+  });
+}
+
+TEST_CASE("another process is refused the lock, and its death frees it") {
+  const TemporaryDirectory directory;
+  const std::string path = lock_path(directory.path());
+  std::array<int, 2> ready, done;
+  REQUIRE(::pipe(ready.data()) == 0);
+  REQUIRE(::pipe(done.data()) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  char byte = 0;
+  if (child == 0) {
+    ::close(done[1]);
+    const auto held = posix_env().lock(path);
+    byte = held.ok() ? 1 : 0;
+    if (::write(ready[1], &byte, 1) == 1) [[maybe_unused]]
+      const ssize_t ended = ::read(done[0], &byte, 1);
+    ::_exit(0);  // without releasing it
+  }
+  ::close(done[0]);
+  REQUIRE(::read(ready[0], &byte, 1) == 1);
+  REQUIRE(byte == 1);
+  const Status status = posix_env().lock(path).status();
+  CHECK(status.code() == StatusCode::kBusy);
+  CHECK(status.message().find("process " + std::to_string(child)) != std::string_view::npos);
+  ::close(done[1]);
+  REQUIRE(::waitpid(child, nullptr, 0) == child);
+  ::close(ready[0]);
+  ::close(ready[1]);
+  CHECK(posix_env().lock(path).ok());
+}
+
+TEST_CASE("errors of the operating system keep path, operation and remedy") {
+  const TemporaryDirectory directory;
+  const Status not_a_file = posix_env().open(directory.path()).status();
+  CHECK(not_a_file.code() == StatusCode::kIoError);
+  write_whole(posix_env(), directory.path() + "/file", as_bytes("x"));
+  const Status through_a_file = posix_env().create(directory.path() + "/file/below").status();
+  CHECK(through_a_file.code() == StatusCode::kIoError);
+  CHECK(through_a_file.message().find("/file/below: ") != std::string_view::npos);
+  if (::access("/dev/full", W_OK) == 0) {
+    const auto full = posix_env().open_log("/dev/full");
+    CHECK(full.status().message().find("not a regular file") != std::string_view::npos);
+  }
+  if (::geteuid() != 0) {  // root may write anywhere
+    std::filesystem::permissions(directory.path(), std::filesystem::perms::owner_read);
+    const Status refused = posix_env().create(directory.path() + "/new").status();
+    CHECK(refused.code() == StatusCode::kIoError);
+    CHECK(refused.message().find("permissions") != std::string_view::npos);
+    std::filesystem::permissions(directory.path(), std::filesystem::perms::owner_all);
+  }
+}
+
+TEST_CASE("a file is replaced as a whole or not at all, wherever the replacement fails or crashes") {
+  const std::string path = "store/CURRENT";
+  for (std::uint64_t stop = 0; stop < 20; ++stop) {
+    for (const bool is_crash : {false, true}) {
+      for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        CAPTURE(stop);
+        CAPTURE(is_crash);
+        CAPTURE(seed);
+        MemoryEnv env;
+        REQUIRE(env.create_directory("store").ok());
+        REQUIRE(replace_file(env, path, as_bytes("the old content")).ok());
+        const std::uint64_t from = env.operations() + stop;
+        if (is_crash) {
+          env.crash_at(from);
+        } else {
+          env.fail_at(from);
+        }
+        const Status status = replace_file(env, path, as_bytes("new"));
+        env.crash(seed);
+        const std::string content = text_of(env, path);
+        if (status.ok()) {
+          CHECK(content == "new");
+        } else {
+          CHECK((content == "new" || content == "the old content"));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("file names parse to the number they were built from, and to nothing else") {
+  for (const std::uint64_t number :
+       {std::uint64_t{0}, std::uint64_t{7}, std::uint64_t{999'999}, std::uint64_t{1'000'000}, ~std::uint64_t{0}}) {
+    CAPTURE(number);
+    CHECK(parse_manifest_name(manifest_name(FileNumber(number))) == FileNumber(number));
+    CHECK(parse_segment_name(segment_name(SegmentNumber(number))) == SegmentNumber(number));
+    CHECK(parse_table_name(table_name(FileNumber(number))) == FileNumber(number));
+  }
+  CHECK(manifest_path("s", FileNumber(7)) == "s/MANIFEST-000007");
+  CHECK(segment_path("s", SegmentNumber(12)) == "s/wal/000012.wal");
+  CHECK(table_path("s", FileNumber(31)) == "s/sstables/000031.sst");
+  for (const std::string_view name :
+       {"", ".wal", "12.wal", "0000012.wal", "00001a.wal", "-00012.wal", "+00012.wal", " 00012.wal", "000012.sst",
+        "000012.wal.tmp", "000012.wal ", "000012", "99999999999999999999.wal"}) {
+    CAPTURE(name);
+    CHECK_FALSE(parse_segment_name(name).has_value());
+  }
+  CHECK_FALSE(parse_manifest_name("MANIFEST-7").has_value());
+  CHECK_FALSE(parse_manifest_name("MANIFEST-").has_value());
+  CHECK(is_temporary_name(temporary_path(table_name(FileNumber(1)))));
+  CHECK_FALSE(is_temporary_name("tmp"));
+  CHECK(parent_directory("/a/b/c") == "/a/b");
+  CHECK(parent_directory("/a") == "/");
+  CHECK(parent_directory("a") == ".");
+}
+
+TEST_CASE("a crash keeps what was synced, and of the rest whole sectors of old or new") {
+  std::set<std::string> outcomes;
+  std::set<std::uint64_t> sizes;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    MemoryEnv env;
+    const std::string path = "log";
+    const auto log = env.create_log(path);
+    REQUIRE(log.ok());
+    REQUIRE(log.value()->prepare(4096).ok());
+    const Buffer synced = pattern(1000, 1), unsynced = pattern(3000, 2);
+    REQUIRE(write_log(*log.value(), 0, synced, false).ok());
+    REQUIRE(log.value()->sync().ok());
+    REQUIRE(env.sync_directory(".").ok());
+    REQUIRE(write_log(*log.value(), 1024, unsynced, false).ok());
+    REQUIRE(log.value()->prepare(16384).ok());
+    env.crash(seed);
+
+    const Buffer content = read_file(env, path, 1u << 20).value();
+    REQUIRE(content.size() >= 4096);
+    REQUIRE(content.size() <= 16384);
+    sizes.insert(content.size());
+    CHECK(equal_bytes(ByteView(content).first(1000), synced));
+    std::string outcome;
+    Buffer written(16384);
+    std::copy(unsynced.begin(), unsynced.end(), written.begin() + 1024);
+    const Buffer zeros(512);
+    for (std::size_t at = 1024; at < 4096; at += 512) {
+      const ByteView sector = ByteView(content).subspan(at, 512);
+      const bool is_new = equal_bytes(sector, ByteView(written).subspan(at, 512));
+      CHECK((is_new || equal_bytes(sector, zeros)));
+      outcome += is_new ? 'n' : 'o';
+    }
+    outcomes.insert(outcome);
+  }
+  CHECK(outcomes.size() > 32);  // of 64
+  CHECK(sizes.contains(4096));
+  CHECK(sizes.contains(16384));
+  CHECK(sizes.size() > 10);
+}
+
+TEST_CASE("a durable write is so alone; what was written before it may be lost") {
+  bool was_lost = false, was_kept = false;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    CAPTURE(seed);
+    MemoryEnv env;
+    const auto log = env.create_log("log");
+    REQUIRE(log.ok());
+    REQUIRE(log.value()->prepare(4096).ok());
+    REQUIRE(env.sync_directory(".").ok());
+    const Buffer first = pattern(512, 1), second = pattern(512, 2);
+    REQUIRE(write_log(*log.value(), 0, first, false).ok());
+    REQUIRE(write_log(*log.value(), 512, second, true).ok());
+    env.crash(seed);
+    const Buffer content = read_file(env, "log", 4096).value();
+    REQUIRE(content.size() >= 1024);
+    CHECK(equal_bytes(ByteView(content).subspan(512, 512), second));
+    (equal_bytes(ByteView(content).first(512), first) ? was_kept : was_lost) = true;
+  }
+  CHECK(was_lost);
+  CHECK(was_kept);
+}
+
+TEST_CASE("a failed sync loses what it should have kept, even if a later one succeeds") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    CAPTURE(seed);
+    MemoryEnv env;
+    const auto log = env.create_log("log");
+    REQUIRE(log.ok());
+    REQUIRE(log.value()->prepare(1024).ok());
+    REQUIRE(log.value()->sync().ok());
+    REQUIRE(env.sync_directory(".").ok());
+    const Buffer bytes = pattern(1024, 1);
+    REQUIRE(write_log(*log.value(), 0, bytes, false).ok());
+    env.fail_at(env.operations());
+    CHECK(log.value()->sync().code() == StatusCode::kIoError);
+    REQUIRE(write_log(*log.value(), 512, ByteView(bytes).first(512), false).ok());
+    CHECK(log.value()->sync().ok());
+    env.crash(seed);
+    const Buffer content = read_file(env, "log", 1024).value();
+    CHECK(equal_bytes(ByteView(content).first(512), Buffer(512)));
+    CHECK(equal_bytes(ByteView(content).subspan(512), ByteView(bytes).first(512)));  // written again
+  }
+}
+
+TEST_CASE("a truncation survives a crash as a whole or not at all, and once synced for good") {
+  std::set<std::size_t> sizes;
+  const Buffer bytes = pattern(4000, 1);
+  for (const bool is_synced : {false, true}) {
+    for (std::uint64_t seed = 0; seed < 50; ++seed) {
+      CAPTURE(seed);
+      MemoryEnv env;
+      write_whole(env, "log", bytes);
+      REQUIRE(env.sync_directory(".").ok());
+      const auto log = env.open_log("log");
+      REQUIRE(log.ok());
+      REQUIRE(log.value()->truncate(1024).ok());
+      if (is_synced) REQUIRE(log.value()->sync().ok());
+      env.crash(seed);
+      const Buffer content = read_file(env, "log", 4000).value();
+      CHECK(equal_bytes(content, ByteView(bytes).first(content.size())));
+      if (is_synced) {
+        CHECK(content.size() == 1024);
+      } else {
+        sizes.insert(content.size());
+      }
+    }
+  }
+  CHECK(sizes.contains(1024));
+  CHECK(sizes.contains(4000));
+}
+
+TEST_CASE("a crash keeps or undoes each unsynced create, rename and remove, and no synced one") {
+  std::set<std::vector<std::string>> outcomes;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    MemoryEnv env;
+    write_whole(env, "kept", as_bytes("kept"));
+    write_whole(env, "renamed", as_bytes("renamed"));
+    write_whole(env, "removed", as_bytes("removed"));
+    REQUIRE(env.sync_directory(".").ok());
+    write_whole(env, "created", as_bytes("created"));
+    REQUIRE(env.rename("renamed", "renamed2").ok());
+    REQUIRE(env.remove("removed").ok());
+    env.crash(seed);
+    const std::vector<std::string> names = env.list(".").value();
+    outcomes.insert(names);
+    std::size_t kept = 0, renamed = 0;
+    for (const std::string& name : names) {
+      kept += name == "kept" ? 1 : 0;
+      renamed += name.starts_with("renamed") ? 1 : 0;
+      CHECK(text_of(env, name).substr(0, 7) == std::string_view(name).substr(0, 7));  // synced before the crash
+    }
+    CHECK(kept == 1);
+    CHECK(renamed == 1);  // never both names, never none
+  }
+  CHECK(outcomes.size() == 8);
+}
+
+TEST_CASE("after a crash old handles only fail, locks are free and faults are over") {
+  MemoryEnv env;
+  write_whole(env, "file", as_bytes("x"));
+  REQUIRE(env.sync_directory(".").ok());
+  auto held = env.lock("LOCK");
+  REQUIRE(held.ok());
+  const auto reader = env.open("file");
+  const auto writer = env.create("new");
+  const auto log = env.create_log("log");
+  REQUIRE(reader.ok());
+  REQUIRE(writer.ok());
+  REQUIRE(log.ok());
+  env.crash_at(env.operations());
+  CHECK_FALSE(env.exists("file").ok());
+  CHECK_FALSE(writer.value()->sync().ok());
+  env.crash(1);
+  Buffer byte(1);
+  const ByteView piece = byte;
+  CHECK(reader.value()->read(0, byte).code() == StatusCode::kIoError);
+  CHECK(writer.value()->append({&piece, 1}).code() == StatusCode::kIoError);
+  CHECK(writer.value()->sync().code() == StatusCode::kIoError);
+  CHECK(log.value()->prepare(10).status().code() == StatusCode::kIoError);
+  const auto second = env.lock("LOCK");
+  CHECK(second.ok());
+  std::move(held).value().reset();  // the lock of the dead machine: frees nothing
+  CHECK(env.lock("LOCK").status().code() == StatusCode::kBusy);
+  CHECK(text_of(env, "file") == "x");
+}
+
+TEST_CASE("every operation can be made to fail, by its number") {
+  const auto work = [](MemoryEnv& env) -> Status {
+    HDB_TRY(env.create_directory("store"));
+    HDB_TRY(replace_file(env, "store/file", as_bytes("content")));
+    const Buffer content = HDB_TRY(read_file(env, "store/file", 100));
+    const std::unique_ptr<LogFile> log = HDB_TRY(env.create_log("store/log"));
+    HDB_TRY(log->prepare(100));
+    HDB_TRY(write_log(*log, 0, content, true));
+    HDB_TRY(log->truncate(7));
+    HDB_TRY(log->close());
+    HDB_TRY(env.list("store"));
+    const std::unique_ptr<FileLock> lock = HDB_TRY(env.lock("store/LOCK"));
+    return env.remove("store/log");
+  };
+  MemoryEnv healthy;
+  REQUIRE(work(healthy).ok());
+  const std::uint64_t operations = healthy.operations();
+  CHECK(operations >= 18);
+  for (std::uint64_t number = 0; number < operations; ++number) {
+    CAPTURE(number);
+    MemoryEnv env;
+    env.fail_at(number, Status::error(StatusCode::kNoSpace, "injected"));
+    const Status status = work(env);
+    CHECK(status.code() == StatusCode::kNoSpace);
+    MemoryEnv full;
+    full.fail_from(number);
+    CHECK(work(full).code() == StatusCode::kIoError);
+    full.heal();
+    CHECK(full.list(".").ok());
+  }
+}
+
+TEST_CASE("a full disk refuses log space and leaves the file as it was, until there is space") {
+  MemoryEnv env;
+  env.limit_bytes(10'000);
+  const auto log = env.create_log("log");
+  REQUIRE(log.ok());
+  REQUIRE(log.value()->prepare(8000).ok());
+  CHECK(log.value()->prepare(10'001).status().code() == StatusCode::kNoSpace);
+  CHECK(env.file_bytes("log").value() == 8000);
+  CHECK(env.bytes_used() == 8000);
+  CHECK(write_log(*log.value(), 7000, pattern(1000, 1), true).ok());
+  const auto file = env.create("file");
+  REQUIRE(file.ok());
+  const Buffer bytes = pattern(3000, 1);
+  const ByteView piece = bytes;
+  CHECK(file.value()->append({&piece, 1}).code() == StatusCode::kNoSpace);
+  REQUIRE(env.remove("file").ok());
+  CHECK(log.value()->prepare(10'000).value() == 2000);
+  env.limit_bytes(20'000);
+  CHECK(log.value()->prepare(20'000).value() == 10'000);
+}
+
+}  // namespace hdb
