@@ -115,6 +115,7 @@ Status Store::recover() {
     visibility_ = std::make_shared<Visibility>(std::move(first_view), Published{next_sequence_, next_position_});
   }
   HDB_TRY(start_log(state));
+  is_closed_.store(false, std::memory_order_release);
   MutexLock lock(state_mutex_);
   schedule_compactions();
   return {};

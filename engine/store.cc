@@ -67,11 +67,6 @@ void Store::collect_garbage() {
 
 Status Store::close(bool is_forced) {
   HDB_TRY(check_open());
-  if (visibility_ == nullptr) {  // open() failed before there was anything to close
-    background_->stop();
-    is_closed_.store(true, std::memory_order_release);
-    return {};
-  }
   if (const std::size_t pins = visibility_->pin_count(); pins > 0 && !is_forced) {
     return Status::error(StatusCode::kBusy, directory_ + ": " + std::to_string(pins) +
                                                 " cursors or snapshots are still open; let them go, then close again");

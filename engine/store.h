@@ -208,7 +208,7 @@ class Store : public std::enable_shared_from_this<Store> {
                                                         // log_mutex_, read without in wait_for_room()
   std::atomic<std::uint64_t> durable_position_end_{0};  // release in write_group(), acquire in make_durable()
   std::atomic<bool> is_stopping_{false};                // release in close(), acquire in compaction jobs
-  std::atomic<bool> is_closed_{false};                  // release in close(), acquire in check_open()
+  std::atomic<bool> is_closed_{true};  // but between open() and close(): release there, acquire in check_open()
 
   Mutex manifest_mutex_ HDB_ACQUIRED_BEFORE(log_mutex_, state_mutex_);
   Mutex log_mutex_ HDB_ACQUIRED_BEFORE(state_mutex_);

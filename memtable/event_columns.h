@@ -28,13 +28,13 @@ inline std::uint32_t column_hash(std::string_view text) noexcept {
 
 // What to look for in the columns: an event matches if every non-empty part does. Texts are given as column_hash().
 struct ColumnFilter {
-  std::vector<std::uint32_t> types;     // any of them
-  std::vector<std::uint32_t> entities;  // any of them
-  std::vector<std::uint32_t> hosts;     // any of them
-  std::vector<std::uint32_t> tags_any;  // at least one of them
-  std::vector<std::uint32_t> tags_all;  // each of them
-  TimeRange time;
-  TimeRange commit_time;
+  std::vector<std::uint32_t> types{};     // any of them
+  std::vector<std::uint32_t> entities{};  // any of them
+  std::vector<std::uint32_t> hosts{};     // any of them
+  std::vector<std::uint32_t> tags_any{};  // at least one of them
+  std::vector<std::uint32_t> tags_all{};  // each of them
+  TimeRange time{};
+  TimeRange commit_time{};
 };
 
 // Thread-safe: distinct positions may be added at once. Reads may only be for positions whose add happened before them.
