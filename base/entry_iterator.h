@@ -15,7 +15,7 @@ namespace hdb {
 inline constexpr std::size_t kKeyspacePrefixBytes = 4;
 
 enum class EntryKind : std::uint8_t {  // on disk: append, never renumber
-  kErase = 0,  // a tombstone: the key has no value as of this sequence
+  kErase = 0,                          // a tombstone: the key has no value as of this sequence
   kPut = 1,
 };
 
@@ -27,7 +27,8 @@ struct Entry {
 };
 
 // <0, 0, >0 in entry order.
-inline int compare_entries(ByteView key_a, SequenceNumber sequence_a, ByteView key_b, SequenceNumber sequence_b) noexcept {
+inline int compare_entries(ByteView key_a, SequenceNumber sequence_a, ByteView key_b,
+                           SequenceNumber sequence_b) noexcept {
   const int order = compare_bytes(key_a, key_b);
   if (order != 0) return order;
   return sequence_a > sequence_b ? -1 : (sequence_a < sequence_b ? 1 : 0);

@@ -143,8 +143,7 @@ void PositionSet::add_range(std::uint64_t begin, std::uint64_t end) {
 }
 
 void PositionSet::keep_range(std::uint64_t begin, std::uint64_t end) {
-  if (begin >= end) return roaring_bitmap_clear(bitmap_.get());
-  if (begin >= kPositionsEnd) return roaring_bitmap_clear(bitmap_.get());
+  if (begin >= end || begin >= kPositionsEnd) return roaring_bitmap_clear(bitmap_.get());
   if (begin > 0) roaring_bitmap_remove_range_closed(bitmap_.get(), 0, u32(begin - 1));
   if (end < kPositionsEnd) roaring_bitmap_remove_range_closed(bitmap_.get(), u32(end), u32(kPositionsEnd - 1));
 }
@@ -162,12 +161,12 @@ bool PositionSet::empty() const noexcept {
 }
 
 PositionSet& PositionSet::operator&=(const PositionSet& other) {
-  roaring_bitmap_and_inplace(bitmap_.get(), other.bitmap_.get());
+  if (&other != this) roaring_bitmap_and_inplace(bitmap_.get(), other.bitmap_.get());
   return *this;
 }
 
 PositionSet& PositionSet::operator|=(const PositionSet& other) {
-  roaring_bitmap_or_inplace(bitmap_.get(), other.bitmap_.get());
+  if (&other != this) roaring_bitmap_or_inplace(bitmap_.get(), other.bitmap_.get());
   return *this;
 }
 
