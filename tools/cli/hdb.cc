@@ -1,0 +1,78 @@
+// hdb: the command line of an HDB store. Each verb is a file of its own; here they are only told apart.
+//
+// Exit codes: 0 done, 1 failed, 2 the arguments make no sense. A failure is one line on standard error.
+#include <new>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tools/cli/verbs.h"
+
+namespace hdb::cli {
+
+namespace {
+
+struct Verb {
+  const char* name;
+  const char* purpose;
+  Run (*add)(CLI::App& command);
+};
+constexpr Verb kVerbs[] = {
+    {"init", "make a new, empty store", &add_init},
+    {"ingest", "append the lines of log files as events; goes on where it was after a kill", &add_ingest},
+    {"get", "print events by position or id", &add_get},
+    {"query", "print or count the events that match", &add_query},
+    {"stats", "print sizes and counters", &add_stats},
+    {"compact", "merge table files until there is nothing left to merge", &add_compact},
+    {"verify", "check every file and read every event", &add_verify},
+};
+
+// The message of a command line error, which may be of several lines, as one.
+std::string one_line(std::string text) {
+  for (char& letter : text) {
+    if (letter == '\n') letter = ' ';
+  }
+  return text;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("An embedded, durable, ordered store of events.", "hdb");
+  app.require_subcommand(1);
+  app.footer("Times are 2018-03-24T17:15:20Z, epoch numbers, or relative (-15m). hdb VERB --help tells more.");
+  std::vector<std::pair<CLI::App*, Run>> runs;
+  for (const Verb& verb : kVerbs) {
+    CLI::App* const command = app.add_subcommand(verb.name, verb.purpose);
+    runs.emplace_back(command, verb.add(*command));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    const auto chosen = app.get_subcommands();
+    const std::string command = chosen.empty() ? "hdb" : "hdb " + chosen.front()->get_name();
+    fmt::print(stderr, "{}: {}; see {} --help\n", command, one_line(error.what()), command);
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  for (const auto& [command, verb] : runs) {
+    if (!command->parsed()) continue;
+    const auto code = verb();
+    if (code.ok()) return static_cast<int>(code.value());
+    fmt::print(stderr, "hdb {}: {}\n", command->get_name(), one_line(std::string(code.status().message())));
+    return static_cast<int>(ExitCode::kFailed);
+  }
+  return static_cast<int>(ExitCode::kUsage);
+}
+
+}  // namespace
+
+}  // namespace hdb::cli
+
+int main(int argc, char** argv) {
+  try {
+    return hdb::cli::run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "hdb: out of memory; give it more, or use --preset small\n");
+    return static_cast<int>(hdb::cli::ExitCode::kFailed);
+  }
+}

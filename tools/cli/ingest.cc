@@ -1,0 +1,179 @@
+#include <chrono>
+#include <cstdio>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "tools/cli/ingest_job.h"
+#include "tools/cli/progress_meter.h"
+#include "tools/cli/verbs.h"
+
+namespace hdb::cli {
+
+namespace {
+
+constexpr std::uint64_t kReportsMax = 20;  // bad lines shown; further ones are counted
+
+struct IngestArguments {
+  StoreArguments store;
+  IngestSettings settings;
+  std::string mapping;
+  std::string id_field;
+  std::string acks;
+  std::vector<std::string> files;
+};
+
+// kInvalidArgument, a usage error, if the mapping is none or does not go with the format.
+Result<Mapping> make_mapping(const IngestArguments& arguments) {
+  const bool is_raw = arguments.settings.format == InputFormat::kLines;
+  if (is_raw && (!arguments.mapping.empty() || !arguments.id_field.empty())) {
+    return Status::invalid_argument("--format lines has no fields for --mapping or --id-field; use zeek or ndjson");
+  }
+  if (is_raw) return Mapping{};
+  Mapping mapping =
+      HDB_TRY(!arguments.mapping.empty()                        ? Mapping::load(arguments.mapping)
+              : arguments.settings.format == InputFormat::kZeek ? Mapping::parse(zeek_mapping(), "zeek.toml")
+                                                                : Mapping::parse(ndjson_mapping(), "ndjson.toml"));
+  if (!arguments.id_field.empty()) {
+    mapping.id.fields.clear();
+    mapping.id.fields.emplace_back(arguments.id_field);
+  }
+  return mapping;
+}
+
+// What makes other events of the same file: then its place under other settings says nothing.
+std::string settings_text(const IngestArguments& arguments, const Mapping& mapping) {
+  return fmt::format("{}\n{}\n{}\n{}", static_cast<int>(arguments.settings.format), arguments.settings.has_content_ids,
+                     arguments.id_field, mapping.text);
+}
+
+using AcksFile = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+Result<AcksFile> open_acks(const std::string& path) {
+  if (path.empty()) return AcksFile(nullptr, &std::fclose);
+  AcksFile file(std::fopen(path.c_str(), "a"), &std::fclose);
+  if (file == nullptr) {
+    return Status::io_error(fmt::format("{}: cannot open for appending: {}; give --acks a file that can be written",
+                                        path, std::strerror(errno)));
+  }
+  return file;
+}
+
+// All inputs exist and can be read, before anything is written. Returns the sum of their sizes.
+Result<std::uint64_t> check_files(const std::vector<std::string>& files) {
+  std::uint64_t bytes = 0;
+  for (const std::string& file : files) {
+    if (file == "-") continue;
+    HDB_TRY(InputStream::open(file));
+    bytes += HDB_TRY(stamp_of(file)).bytes;
+  }
+  return bytes;
+}
+
+std::string summary(const IngestTotals& totals, double seconds) {
+  std::string line = fmt::format("{} events, {} bad lines, {} duplicates, {} files, {:.1f} s, {:.0f} events/s",
+                                 totals.events, totals.bad_lines, totals.duplicates, totals.files, seconds,
+                                 static_cast<double>(totals.events) / std::max(seconds, 1e-3));
+  if (totals.files_done_before > 0) {
+    line += fmt::format("; {} of the files were taken in before and are unchanged", totals.files_done_before);
+  }
+  return line;
+}
+
+// Runs the job over the files and prints the summary, whether or not it failed.
+Result<ExitCode> ingest_files(Engine& engine, const IngestArguments& arguments, const Mapping& mapping, std::FILE* acks,
+                              std::uint64_t bytes_total) {
+  const auto begin = std::chrono::steady_clock::now();
+  IngestProgress progress = HDB_TRY(IngestProgress::load(engine, settings_text(arguments, mapping)));
+  ProgressMeter meter(bytes_total);
+  std::uint64_t reports = 0;
+  IngestHooks hooks;
+  hooks.on_bad_line = [&meter, &reports](std::string_view report) {
+    if (++reports > kReportsMax + 1) return;
+    meter.clear();
+    if (reports <= kReportsMax) {
+      fmt::print(stderr, "hdb ingest: {}\n", report);
+    } else {
+      fmt::print(stderr, "hdb ingest: further bad lines are counted, not shown\n");
+    }
+  };
+  hooks.on_acknowledged = [acks](Position first, std::uint64_t count) {
+    if (acks == nullptr) return;
+    fmt::print(acks, "{} {}\n", first, count);
+    std::fflush(acks);
+  };
+  hooks.on_batch = [&meter](const IngestTotals& totals, std::uint64_t file_bytes) {
+    meter.update(totals.file_bytes + file_bytes, totals.events);
+  };
+  IngestJob job(engine, mapping, progress, arguments.settings, std::move(hooks));
+  Status failure;
+  for (const std::string& file : arguments.files) {
+    failure = job.take_file(file);
+    if (!failure.ok()) break;
+  }
+  meter.clear();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  fmt::print("{}\n", summary(job.totals(), elapsed.count()));
+  if (!failure.ok()) return failure;
+  const bool has_nothing_good = job.totals().events == 0 && job.totals().duplicates == 0;
+  return job.totals().bad_lines > 0 && has_nothing_good ? ExitCode::kFailed : ExitCode::kOk;
+}
+
+Result<ExitCode> run_ingest(const CLI::App& command, const IngestArguments& arguments) {
+  const auto options = arguments.store.options();
+  if (!options.ok()) return usage_error(command, options.status());
+  const auto mapping = make_mapping(arguments);
+  if (!mapping.ok()) return usage_error(command, mapping.status());
+  const std::uint64_t bytes_total = HDB_TRY(check_files(arguments.files));
+  const AcksFile acks = HDB_TRY(open_acks(arguments.acks));
+  const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpenOrCreate));
+  auto code = ingest_files(*engine, arguments, mapping.value(), acks.get(), bytes_total);
+  const Status closed = engine->close();
+  if (!code.ok()) return code;
+  HDB_TRY(Status(closed));
+  if (acks != nullptr && std::ferror(acks.get()) != 0) {
+    return Status::io_error(arguments.acks + ": not all acknowledgements could be written; free space there");
+  }
+  return code;
+}
+
+}  // namespace
+
+Run add_ingest(CLI::App& command) {
+  const auto arguments = std::make_shared<IngestArguments>();
+  arguments->store.add_to(command);
+  const std::map<std::string, InputFormat> formats = {
+      {"zeek", InputFormat::kZeek}, {"ndjson", InputFormat::kNdjson}, {"lines", InputFormat::kLines}};
+  command
+      .add_option("--format", arguments->settings.format,
+                  "zeek (JSON or tab-separated), ndjson (a JSON object a line) or lines (any bytes, no attributes)")
+      ->transform(CLI::Transformer(formats))
+      ->required();
+  command.add_option("--mapping", arguments->mapping,
+                     "a TOML file that names the fields of each attribute [presets/mappings/zeek.toml or ndjson.toml]");
+  auto* const id_field = command.add_option(
+      "--id-field", arguments->id_field, "the field that is the event's id: appending the same again changes nothing");
+  command.add_option("--id-from", "content: the id is made of the line's bytes, so that a replay is no duplicate")
+      ->check(CLI::IsMember({"content"}))
+      ->each([arguments](const std::string&) { arguments->settings.has_content_ids = true; })
+      ->excludes(id_field);
+  const std::map<std::string, Durability> durabilities = {
+      {"none", Durability::kNone}, {"interval", Durability::kInterval}, {"sync", Durability::kSync}};
+  command.add_option("--durability", arguments->settings.durability, "none, interval or sync [as the options say]")
+      ->transform(CLI::Transformer(durabilities));
+  command.add_option("--batch", arguments->settings.batch_events, "events committed at once [2000]")
+      ->check(CLI::Range(1, 1'000'000));
+  command.add_option("--acks", arguments->acks, "appends 'FIRST COUNT' for each range of positions acknowledged");
+  const std::map<std::string, bool> policies = {{"skip", false}, {"stop", true}};
+  command
+      .add_option("--on-error", arguments->settings.stops_at_bad_line,
+                  "at a bad line: skip it (exit 0, but 1 if there was nothing else) or stop (exit 1) [skip]")
+      ->transform(CLI::Transformer(policies));
+  command.add_flag("--restart", arguments->settings.starts_anew, "take every file from its beginning");
+  command
+      .add_option("files", arguments->files, "plain, .gz or .zst; - is standard input, which alone cannot be resumed")
+      ->required();
+  return [arguments, &command] { return run_ingest(command, *arguments); };
+}
+
+}  // namespace hdb::cli

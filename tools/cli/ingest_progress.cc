@@ -1,0 +1,206 @@
+#include "tools/cli/ingest_progress.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+
+namespace hdb::cli {
+
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+
+std::uint64_t hash_of(std::string_view text) noexcept {
+  return hash64(as_bytes(text));
+}
+
+void append_text(Buffer& to, std::string_view text) {
+  append_varint(to, text.size());
+  append(to, as_bytes(text));
+}
+
+Result<std::string> take_text(Cursor& cursor) {
+  return std::string(as_text(HDB_TRY(cursor.sized_bytes())));
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.lexically_normal().string();
+}
+
+bool begins_with(const FileHead& head, const FileProgress& known) {
+  return head.bytes.size() >= known.head_bytes &&
+         hash_of(std::string_view(head.bytes).substr(0, known.head_bytes)) == known.head_hash;
+}
+
+// Whether the file at the entry's own path is still the one it describes: then a file elsewhere is a copy.
+bool is_still_there(const FileProgress& known) {
+  const auto head = read_head(known.path);
+  return head.ok() && begins_with(head.value(), known);
+}
+
+// The stream at the entry's offset; null if the file does not have those bytes.
+Result<std::unique_ptr<InputStream>> open_at(const std::string& path, const FileProgress& known) {
+  auto stream = HDB_TRY(InputStream::open(path));
+  HDB_TRY(stream->skip_to(known.offset - known.tail_bytes));
+  Buffer tail(known.tail_bytes);
+  std::size_t filled = 0;
+  while (filled < tail.size()) {
+    const std::size_t count = HDB_TRY(stream->read(MutableBytes(tail).subspan(filled)));
+    if (count == 0) break;
+    filled += count;
+  }
+  if (stream->offset() != known.offset || hash64(tail) != known.tail_hash) stream.reset();
+  return stream;
+}
+
+}  // namespace
+
+Result<FileHead> read_head(const std::string& path) {
+  const auto stream = HDB_TRY(InputStream::open(path));
+  FileHead head;
+  Buffer piece(FileHead::kBytesMax);
+  while (head.bytes.size() < FileHead::kBytesMax) {
+    const auto count = stream->read(MutableBytes(piece).first(FileHead::kBytesMax - head.bytes.size()));
+    if (!count.ok() && count.status().code() == StatusCode::kCorruption) break;
+    if (!count.ok()) return count.status();
+    if (count.value() == 0) break;
+    head.bytes.append(as_text(ByteView(piece).first(count.value())));
+  }
+  return head;
+}
+
+void FileProgress::advance(std::uint64_t new_offset, std::uint64_t new_line, std::string_view text, bool has_newline) {
+  std::string tail(text.substr(text.size() - std::min(text.size(), FileHead::kBytesMax)));
+  if (has_newline) tail.push_back('\n');
+  offset = new_offset;
+  line = new_line;
+  is_line_open = !has_newline;
+  tail_bytes = static_cast<std::uint32_t>(tail.size());
+  tail_hash = hash_of(tail);
+}
+
+std::string FileProgress::encode() const {
+  Buffer value;
+  append_fixed(value, kVersion);
+  append_text(value, path);
+  for (const std::uint64_t number : {stamp.device, stamp.inode, stamp.bytes}) append_varint(value, number);
+  append_fixed(value, stamp.modified_ns);
+  append_varint(value, head_bytes);
+  append_fixed(value, head_hash);
+  append_varint(value, offset);
+  append_varint(value, line);
+  append_varint(value, tail_bytes);
+  append_fixed(value, tail_hash);
+  append_fixed(value, static_cast<std::uint8_t>(is_finished ? 1 : 0));
+  append_fixed(value, static_cast<std::uint8_t>(is_line_open ? 1 : 0));
+  append_varint(value, headers.size());
+  for (const std::string& header : headers) append_text(value, header);
+  return std::string(as_text(value));
+}
+
+Result<FileProgress> FileProgress::decode(std::string_view key, ByteView value) {
+  Cursor cursor(value);
+  FileProgress progress;
+  progress.key = key;
+  if (HDB_TRY(cursor.fixed<std::uint8_t>()) != kVersion) {
+    return Status::unsupported("the place of an input file was kept by a newer version of hdb; use that, or --restart");
+  }
+  progress.path = HDB_TRY(take_text(cursor));
+  progress.stamp.device = HDB_TRY(cursor.varint());
+  progress.stamp.inode = HDB_TRY(cursor.varint());
+  progress.stamp.bytes = HDB_TRY(cursor.varint());
+  progress.stamp.modified_ns = HDB_TRY(cursor.fixed<std::int64_t>());
+  progress.head_bytes = static_cast<std::uint32_t>(HDB_TRY(cursor.varint()));
+  progress.head_hash = HDB_TRY(cursor.fixed<std::uint64_t>());
+  progress.offset = HDB_TRY(cursor.varint());
+  progress.line = HDB_TRY(cursor.varint());
+  progress.tail_bytes = static_cast<std::uint32_t>(HDB_TRY(cursor.varint()));
+  progress.tail_hash = HDB_TRY(cursor.fixed<std::uint64_t>());
+  progress.is_finished = HDB_TRY(cursor.fixed<std::uint8_t>()) != 0;
+  progress.is_line_open = HDB_TRY(cursor.fixed<std::uint8_t>()) != 0;
+  for (std::uint64_t left = HDB_TRY(cursor.varint()); left > 0; --left) {
+    progress.headers.push_back(HDB_TRY(take_text(cursor)));
+  }
+  const bool is_sound = progress.head_bytes <= FileHead::kBytesMax && progress.tail_bytes <= progress.offset &&
+                        progress.tail_bytes <= FileHead::kBytesMax + 1;
+  if (!is_sound) return Status::corruption("the place of an input file makes no sense; use --restart");
+  return progress;
+}
+
+Result<IngestProgress> IngestProgress::load(Engine& engine, std::string_view settings) {
+  const Keyspace keyspace = HDB_TRY(engine.keyspace(kProgressKeyspace));
+  IngestProgress progress(keyspace, hash_of(settings));
+  const std::string prefix = hex(progress.settings_hash_);
+  KeyCursor cursor = HDB_TRY(engine.scan(keyspace, KeyRange{.lower = {}, .upper = {}, .prefix = as_bytes(prefix)}));
+  while (const auto entry = HDB_TRY(cursor.next())) {
+    progress.known_.push_back(HDB_TRY(FileProgress::decode(as_text(entry->key), entry->value)));
+  }
+  return progress;
+}
+
+// Unique to the file; it stays with the entry when the file grows or moves.
+std::string IngestProgress::key_of(const std::string& path, const FileStamp& stamp, const FileHead& head) const {
+  const std::uint64_t file = seed_of(hash_of(path), stamp.device, stamp.inode);
+  return hex(settings_hash_) + "/" + hex(file) + "/" + hex(hash_of(head.bytes));
+}
+
+// Entries that may be of this file, the furthest first. A short head proves little: then the path or the inode must
+// agree too.
+std::vector<const FileProgress*> IngestProgress::candidates(const std::string& path, const FileStamp& stamp,
+                                                            const FileHead& head) const {
+  std::vector<const FileProgress*> likely;
+  for (const FileProgress& known : known_) {
+    if (!begins_with(head, known)) continue;
+    const bool is_same_inode = known.stamp.device == stamp.device && known.stamp.inode == stamp.inode;
+    const bool is_telling = known.head_bytes == FileHead::kBytesMax;
+    if (known.path == path || is_same_inode || (is_telling && !is_still_there(known))) likely.push_back(&known);
+  }
+  std::sort(likely.begin(), likely.end(),
+            [](const FileProgress* a, const FileProgress* b) { return a->offset > b->offset; });
+  return likely;
+}
+
+Result<IngestProgress::Start> IngestProgress::start(const std::string& path, bool is_anew) const {
+  Start start;
+  const std::string absolute = absolute_path(path);
+  const FileStamp stamp = HDB_TRY(stamp_of(path));
+  const FileHead head = HDB_TRY(read_head(path));
+  for (const FileProgress* known : is_anew ? std::vector<const FileProgress*>() : candidates(absolute, stamp, head)) {
+    start.progress = *known;
+    start.progress.path = absolute;
+    if (known->is_finished && known->stamp == stamp) return start;
+    start.stream = HDB_TRY(open_at(path, *known));
+    if (start.stream != nullptr) break;
+  }
+  if (start.stream == nullptr) {
+    start.progress = FileProgress{};
+    start.progress.path = absolute;
+    start.progress.key = key_of(absolute, stamp, head);
+    start.stream = HDB_TRY(InputStream::open(path));
+  }
+  start.progress.stamp = stamp;
+  start.progress.head_bytes = static_cast<std::uint32_t>(head.bytes.size());
+  start.progress.head_hash = hash_of(head.bytes);
+  start.progress.is_finished = false;
+  return start;
+}
+
+KeyValueChange IngestProgress::change(const FileProgress& progress, const std::string& value) const {
+  return {.keyspace = keyspace_, .key = as_bytes(progress.key), .value = as_bytes(value)};
+}
+
+void IngestProgress::remember(const FileProgress& progress) {
+  const auto same = std::find_if(known_.begin(), known_.end(),
+                                 [&progress](const FileProgress& known) { return known.key == progress.key; });
+  if (same == known_.end()) {
+    known_.push_back(progress);
+  } else {
+    *same = progress;
+  }
+}
+
+}  // namespace hdb::cli

@@ -1,0 +1,139 @@
+#include <map>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "tools/cli/output.h"
+#include "tools/cli/time_text.h"
+#include "tools/cli/verbs.h"
+
+namespace hdb::cli {
+
+namespace {
+
+constexpr std::size_t kBatchEvents = 1024;
+
+struct QueryArguments {
+  StoreArguments store;
+  Query query;  // the lists, the order, the token
+  std::vector<std::string> where;
+  std::string from, to, commit_from, commit_to;
+  std::optional<std::uint64_t> limit;
+  OutputForm form = OutputForm::kRaw;
+};
+
+Result<std::optional<Timestamp>> parse_bound(std::string_view option, const std::string& text, Timestamp at) {
+  if (text.empty()) return std::optional<Timestamp>();
+  const auto time = parse_time(text, at);
+  if (!time.ok()) return time.status().in_context(option);
+  return std::optional<Timestamp>(time.value());
+}
+
+// kInvalidArgument, a usage error, names the option.
+Result<Query> make_query(const QueryArguments& arguments) {
+  Query query = arguments.query;
+  const Timestamp at = now();
+  query.time.from = HDB_TRY(parse_bound("--from", arguments.from, at));
+  query.time.to = HDB_TRY(parse_bound("--to", arguments.to, at));
+  query.commit_time.from = HDB_TRY(parse_bound("--commit-from", arguments.commit_from, at));
+  query.commit_time.to = HDB_TRY(parse_bound("--commit-to", arguments.commit_to, at));
+  for (const std::string& text : arguments.where) {
+    auto condition = Condition::parse(text);
+    if (!condition.ok()) return condition.status().in_context("--where");
+    query.where.push_back(std::move(condition).value());
+  }
+  // One more than asked for tells whether there is more.
+  if (arguments.limit) query.limit = *arguments.limit + 1;
+  return query;
+}
+
+// Prints what the cursor walks over. Returns the token to go on with, if the limit left something out.
+Result<std::optional<std::string>> print_events(EventCursor& cursor, std::optional<std::uint64_t> limit,
+                                                EventPrinter& printer, const Output& output) {
+  std::vector<StoredEvent> events;
+  for (std::uint64_t printed = 0; !output.is_closed();) {
+    const std::uint64_t left = limit ? *limit - printed : kBatchEvents;
+    const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(left, kBatchEvents));
+    events.clear();
+    const std::size_t count = wanted == 0 ? 0 : HDB_TRY(cursor.next_batch(wanted, events));
+    for (const StoredEvent& event : events) HDB_TRY(printer.print(event));
+    printed += count;
+    if (limit && printed == *limit && *limit > 0) {
+      std::string token = HDB_TRY(cursor.resume_token());
+      if (!HDB_TRY(cursor.next())) break;
+      return std::optional<std::string>(std::move(token));
+    }
+    if (count < wanted || wanted == 0) break;
+  }
+  return std::optional<std::string>();
+}
+
+Result<ExitCode> run_query(const CLI::App& command, const QueryArguments& arguments) {
+  const auto options = arguments.store.options();
+  if (!options.ok()) return usage_error(command, options.status());
+  const auto query = make_query(arguments);
+  if (!query.ok()) return usage_error(command, query.status());
+  const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
+  std::optional<std::string> token;
+  {
+    EventCursor cursor = HDB_TRY(engine->query(query.value()));
+    Output output;
+    EventPrinter printer(output, arguments.form);
+    token = HDB_TRY(print_events(cursor, arguments.limit, printer, output));
+    HDB_TRY(printer.finish());
+  }
+  if (token && arguments.form != OutputForm::kCount) {
+    fmt::print(stderr, "more events match: go on with --resume {}\n", *token);
+  }
+  HDB_TRY(engine->close());
+  return ExitCode::kOk;
+}
+
+void add_filters(CLI::App& command, QueryArguments& arguments) {
+  const auto add_list = [&command](const char* name, std::vector<std::string>& values, const char* purpose) {
+    command.add_option(name, values, std::string(purpose) + "; may be given more than once")->allow_extra_args(false);
+  };
+  add_list("--type", arguments.query.types, "events of any of these types");
+  add_list("--entity", arguments.query.entities, "about any of these");
+  add_list("--host", arguments.query.hosts, "from any of these hosts");
+  add_list("--tag", arguments.query.tags_any, "with any of these tags, as ip:10.1.2.3");
+  add_list("--tag-all", arguments.query.tags_all, "with all of these tags");
+  add_list("--where", arguments.where,
+           "condition on a field: rcode_name=NXDOMAIN, 'port != 53', 'answers exists'; all must hold");
+  command.add_option("--from", arguments.from, "happened at this time or later (2018-03-24T17:15:20Z, epoch, -15m)");
+  command.add_option("--to", arguments.to, "happened before this time");
+  command.add_option("--commit-from", arguments.commit_from, "stored at this time or later");
+  command.add_option("--commit-to", arguments.commit_to, "stored before this time");
+}
+
+}  // namespace
+
+Run add_query(CLI::App& command) {
+  const auto arguments = std::make_shared<QueryArguments>();
+  arguments->store.add_to(command);
+  add_filters(command, *arguments);
+  const std::map<std::string, Order> orders = {{"position", Order::kPosition},
+                                               {"-position", Order::kPositionDescending},
+                                               {"position-desc", Order::kPositionDescending},
+                                               {"time", Order::kTime},
+                                               {"-time", Order::kTimeDescending},
+                                               {"time-desc", Order::kTimeDescending}};
+  command
+      .add_option("--order", arguments->query.order,
+                  "position, time, or backward: -position, -time (also position-desc, time-desc) [position]")
+      ->transform(CLI::Transformer(orders));
+  command.add_option("--limit", arguments->limit, "at most this many events")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62));
+  command.add_option("--resume", arguments->query.resume_token, "go on behind an earlier query with --limit");
+  const std::map<std::string, OutputForm> forms = {{"raw", OutputForm::kRaw},
+                                                   {"ndjson", OutputForm::kNdjson},
+                                                   {"table", OutputForm::kTable},
+                                                   {"count", OutputForm::kCount}};
+  command
+      .add_option("--output", arguments->form,
+                  "raw (payloads as they came, one a line), ndjson (with all attributes), table or count [raw]")
+      ->transform(CLI::Transformer(forms));
+  return [arguments, &command] { return run_query(command, *arguments); };
+}
+
+}  // namespace hdb::cli

@@ -1,0 +1,47 @@
+#include "tools/cli/verbs.h"
+
+#include <fmt/format.h>
+
+namespace hdb::cli {
+
+ExitCode usage_error(const CLI::App& command, const Status& error) {
+  fmt::print(stderr, "hdb {}: {}; see hdb {} --help\n", command.get_name(), error.message(), command.get_name());
+  return ExitCode::kUsage;
+}
+
+void StoreArguments::add_to(CLI::App& command) {
+  command.add_option("-d,--dir", directory, "the store's directory")->required()->envname("HDB_DIR");
+  std::string names;
+  for (const Preset& known : all_presets()) {
+    names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", known.name, known.purpose);
+  }
+  auto* const preset_option = command.add_option("--preset", preset, "options for a purpose: " + names);
+  command.add_option("--config", config, "a TOML file of options, which may name a preset")->excludes(preset_option);
+  command.add_option("--set", settings, "an option as key=value; may be given more than once")->allow_extra_args(false);
+}
+
+Result<Options> StoreArguments::options() const {
+  Options options = presets::durable();
+  if (!preset.empty()) options = HDB_TRY(preset_by_name(preset));
+  if (!config.empty()) options = HDB_TRY(load_options(config));
+  for (const std::string& setting : settings) {
+    const std::size_t equals = setting.find('=');
+    if (equals == std::string::npos) {
+      return Status::invalid_argument(fmt::format("--set {}: write key=value, as memtable_bytes=128MiB", setting));
+    }
+    HDB_TRY(
+        set_option(options, std::string_view(setting).substr(0, equals), std::string_view(setting).substr(equals + 1)));
+  }
+  HDB_TRY(validate(options));
+  return options;
+}
+
+Result<std::unique_ptr<Engine>> open_store(const StoreArguments& arguments, const Options& options, OpenMode mode) {
+  Hooks hooks;
+  hooks.listener = [](Notice notice, std::string_view text) {
+    if (notice == Notice::kTornTail || notice == Notice::kError) fmt::print(stderr, "hdb: {}\n", text);
+  };
+  return Engine::open(arguments.directory, options, mode, std::move(hooks));
+}
+
+}  // namespace hdb::cli

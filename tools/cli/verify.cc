@@ -1,0 +1,96 @@
+#include <fmt/format.h>
+
+#include "tools/cli/verbs.h"
+#include "tools/dump/dump.h"
+
+namespace hdb::cli {
+
+namespace {
+
+constexpr std::size_t kBatchEvents = 1024;
+constexpr Position kLookUpEvery = 64;  // events found again by their id: each costs a read of its own
+
+struct VerifyArguments {
+  StoreArguments store;
+  bool is_quiet = false;
+};
+
+// Every event can be read, positions leave no gap, and look-ups find what the scan found.
+Result<std::uint64_t> read_events(const Engine& engine) {
+  EventCursor cursor = HDB_TRY(engine.query(Query{}));
+  std::vector<StoredEvent> events;
+  Position expected = 0;
+  while (true) {
+    events.clear();
+    const std::size_t count = HDB_TRY(cursor.next_batch(kBatchEvents, events));
+    for (const StoredEvent& event : events) {
+      if (event.position() != expected) {
+        return Status::corruption(
+            fmt::format("event {} is missing: the next one read is {}", expected, event.position()));
+      }
+      if (expected % kLookUpEvery == 0) {
+        const auto found = HDB_TRY(engine.get(event.id()));
+        if (!found || found->position() != expected) {
+          return Status::corruption(
+              fmt::format("event {} is not found by its id {}", expected, event.id().to_string()));
+        }
+      }
+      ++expected;
+    }
+    if (count < kBatchEvents) break;
+  }
+  const std::uint64_t events_known = engine.stats().events;
+  if (expected != events_known) {
+    return Status::corruption(fmt::format("{} events can be read, but the store has {}", expected, events_known));
+  }
+  return expected;
+}
+
+// Keys can be read, and ascend.
+Result<std::uint64_t> read_keys(const Engine& engine) {
+  std::uint64_t keys = 0;
+  for (const auto& entry : engine.keyspaces()) {
+    KeyCursor cursor = HDB_TRY(engine.scan(entry.second, KeyRange{}));
+    std::string last;
+    bool is_first = true;
+    while (const auto pair = HDB_TRY(cursor.next())) {
+      const std::string_view key = as_text(pair->key);
+      if (!is_first && key <= last) return Status::corruption("keyspace " + entry.first + ": keys do not ascend");
+      last = key;
+      is_first = false;
+      ++keys;
+    }
+  }
+  return keys;
+}
+
+Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& arguments) {
+  const auto options = arguments.store.options();
+  if (!options.ok()) return usage_error(command, options.status());
+  const dump::Sink sink = [&arguments](std::string_view line) {
+    if (!arguments.is_quiet) fmt::print("{}\n", line);
+  };
+  const auto files = HDB_TRY(dump::verify_store(posix_env(), arguments.store.directory, sink));
+  if (files.errors > 0) {
+    return Status::corruption(fmt::format("{}: {} of {} files are damaged or missing; run 'hdb-dump verify {}' for all",
+                                          arguments.store.directory, files.errors, files.files,
+                                          arguments.store.directory));
+  }
+  const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
+  const std::uint64_t events = HDB_TRY(read_events(*engine));
+  const std::uint64_t keys = HDB_TRY(read_keys(*engine));
+  HDB_TRY(engine->close());
+  fmt::print("{} files, {} events and {} keys are whole\n", files.files, events, keys);
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Run add_verify(CLI::App& command) {
+  const auto arguments = std::make_shared<VerifyArguments>();
+  arguments->store.add_to(command);
+  command.add_flag("-q,--quiet", arguments->is_quiet, "only the last line");
+  return [arguments, &command] { return run_verify(command, *arguments); };
+}
+
+}  // namespace hdb::cli
