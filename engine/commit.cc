@@ -43,6 +43,9 @@ Status conflicting(const EventId& id, const std::string& where) {
                                                   "; give the event another id, or append what is stored");
 }
 
+// Below what a log group can hold; beyond it a larger group saves nothing more.
+constexpr std::uint64_t kGroupBatchBytesMax = kBatchBytesMax;
+
 // What a batch weighs in a memtable before it is there: its bytes and the index nodes of its items.
 std::uint64_t weight_of(const EncodedBatch& batch) {
   constexpr std::uint64_t kItemBytes = 64;
@@ -140,7 +143,7 @@ Status Store::check_changes(std::span<const KeyValueChange> changes) {
 
 void Store::lead_commit() {
   MutexLock log_lock(log_mutex_);
-  const std::span<PendingAppend* const> group = commit_queue_.take();
+  const std::span<PendingAppend* const> group = commit_queue_.take(kGroupBatchBytesMax);
   Status status;
   try {
     status = write_group(group);

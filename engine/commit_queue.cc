@@ -21,10 +21,15 @@ void CommitQueue::run(PendingAppend& pending, const std::function<void()>& lead)
   if (!waiting_.empty()) waiting_.front()->signal.notify_one();
 }
 
-std::span<PendingAppend* const> CommitQueue::take() {
+std::span<PendingAppend* const> CommitQueue::take(std::uint64_t batch_bytes_max) {
   MutexLock lock(mutex_);
-  group_.assign(waiting_.begin(), waiting_.end());
-  waiting_.clear();
+  std::uint64_t bytes = 0;
+  while (!waiting_.empty()) {
+    bytes += waiting_.front()->batch.bytes().size();
+    if (!group_.empty() && bytes > batch_bytes_max) break;
+    group_.push_back(waiting_.front());
+    waiting_.pop_front();
+  }
   return group_;
 }
 

@@ -53,8 +53,9 @@ class CommitQueue {
   // calls take() once, and settles the outcome of all it took.
   void run(PendingAppend& pending, const std::function<void()>& lead);
 
-  // The appends waiting now, in order, the leader's first. For `lead` only.
-  std::span<PendingAppend* const> take();
+  // The appends waiting now, in order, the leader's first: as many as have `batch_bytes_max` together, and at least
+  // one; the next in line leads the rest. For `lead` only.
+  std::span<PendingAppend* const> take(std::uint64_t batch_bytes_max);
 
  private:
   Mutex mutex_;

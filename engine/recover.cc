@@ -180,6 +180,7 @@ Status Store::replay_group(const wal::Group& group) {
   auto segment = HDB_TRY(env_.open_log(segment_path(directory_, group.end.segment)));
   HDB_TRY(segment->sync());
   HDB_TRY(segment->close());
+  HDB_TRY(env_.sync_directory(log_directory(directory_)));
   return write_flush(full);
 }
 

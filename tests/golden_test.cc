@@ -76,7 +76,8 @@ TEST_CASE("every file kind dumps as its golden text") {
     REQUIRE(store->close().ok());
   }
   std::string manifest;
-  for (const std::string& name : env.list("store").value()) {
+  const std::vector<std::string> names = env.list("store").value();
+  for (const std::string& name : names) {
     if (name.starts_with("MANIFEST-")) manifest = "store/" + name;
   }
   check_golden("current.txt", dump_of(env, "store/CURRENT"));
@@ -116,7 +117,8 @@ TEST_CASE("verify of a sound store counts its files and no errors, and a flipped
   };
   CHECK(errors() == 0);
   for (const std::string directory : {"store", "store/sstables"}) {
-    for (const std::string& name : env.list(directory).value()) {
+    const std::vector<std::string> names = env.list(directory).value();
+    for (const std::string& name : names) {
       if (name == "LOCK" || name == "wal" || name == "sstables") continue;
       CAPTURE(name);
       const std::string path = directory + "/" + name;
