@@ -1,8 +1,12 @@
 // hdb: the command line of an HDB store. Each verb is a file of its own; here they are only told apart.
 //
 // Exit codes: 0 done, 1 failed, 2 the arguments make no sense. A failure is one line on standard error.
+#include <algorithm>
+#include <iterator>
 #include <new>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -14,8 +18,8 @@ namespace hdb::cli {
 namespace {
 
 struct Verb {
-  const char* name;
-  const char* purpose;
+  std::string_view name;
+  std::string_view purpose;
   Run (*add)(CLI::App& command);
 };
 constexpr Verb kVerbs[] = {
@@ -36,13 +40,23 @@ std::string one_line(std::string text) {
   return text;
 }
 
+// Whether the first argument is meant as a verb but is none.
+bool is_unknown_verb(std::string_view word) {
+  if (word.starts_with('-')) return false;
+  return std::none_of(std::begin(kVerbs), std::end(kVerbs), [word](const Verb& verb) { return verb.name == word; });
+}
+
 int run(int argc, char** argv) {
+  if (argc > 1 && is_unknown_verb(argv[1])) {
+    fmt::print(stderr, "hdb: \"{}\" is not a verb; see hdb --help\n", argv[1]);
+    return static_cast<int>(ExitCode::kUsage);
+  }
   CLI::App app("An embedded, durable, ordered store of events.", "hdb");
   app.require_subcommand(1);
   app.footer("Times are 2018-03-24T17:15:20Z, epoch numbers, or relative (-15m). hdb VERB --help tells more.");
   std::vector<std::pair<CLI::App*, Run>> runs;
   for (const Verb& verb : kVerbs) {
-    CLI::App* const command = app.add_subcommand(verb.name, verb.purpose);
+    CLI::App* const command = app.add_subcommand(std::string(verb.name), std::string(verb.purpose));
     runs.emplace_back(command, verb.add(*command));
   }
   try {

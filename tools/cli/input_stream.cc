@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <zlib.h>
@@ -36,7 +37,6 @@ class RawFile {
     if (path == "-") return RawFile(path, Handle(stdin, &no_close));
     Handle handle(std::fopen(path.c_str(), "rb"), &close);
     if (handle == nullptr) return file_error(path, "open", errno);
-    std::setvbuf(handle.get(), nullptr, _IONBF, 0);
     return RawFile(path, std::move(handle));
   }
 
@@ -66,7 +66,7 @@ class RawFile {
 
   // Whether it could: pipes cannot.
   bool seek(std::uint64_t offset) {
-    if (path_ == "-" || fseeko(handle_.get(), static_cast<off_t>(offset), SEEK_SET) != 0) return false;
+    if (path_ == "-" || ::lseek(fileno(handle_.get()), static_cast<off_t>(offset), SEEK_SET) < 0) return false;
     ahead_.clear();
     bytes_read_ = offset;
     return true;
@@ -84,9 +84,12 @@ class RawFile {
   static void no_close(std::FILE*) noexcept {}
 
   Result<std::size_t> read_file(MutableBytes destination) {
-    const std::size_t count = std::fread(destination.data(), 1, destination.size(), handle_.get());
-    if (count == 0 && std::ferror(handle_.get()) != 0) return file_error(path_, "read", errno);
-    return count;
+    // Not fread: that waits for all of `destination` where a pipe has only a line to give.
+    while (true) {
+      const ssize_t count = ::read(fileno(handle_.get()), destination.data(), destination.size());
+      if (count >= 0) return static_cast<std::size_t>(count);
+      if (errno != EINTR) return file_error(path_, "read", errno);
+    }
   }
 
   std::string path_;

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""hdb as its users meet it: the counts of real logs, kills and resumes, and every kind of bad input.
+
+Arguments: the executable, then names of tests to run (default: all). HDB_TEST_DATA is where the real logs are (default:
+../shared/data beside the repository).
+"""
+import base64
+import gzip
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HDB = sys.argv[1]
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = pathlib.Path(os.environ.get("HDB_TEST_DATA", ROOT.parent / "shared" / "data"))
+ZEEK = sorted((DATA / "zeek").glob("*.json.gz"))
+ZEEK_EVENTS = 139334
+MAX_PAYLOAD = 16 << 20
+
+
+class Skipped(Exception):
+    pass
+
+
+def check(holds, message):
+    if not holds:
+        raise AssertionError(message)
+
+
+def run(*arguments, **options):
+    done = subprocess.run([HDB, *map(str, arguments)], capture_output=True, timeout=600, **options)
+    done.err = done.stderr.decode(errors="replace")
+    done.out = done.stdout.decode(errors="replace")
+    return done
+
+
+def ok(*arguments, **options):
+    done = run(*arguments, **options)
+    check(done.returncode == 0, f"hdb {arguments}: exit {done.returncode}: {done.err}{done.out[-500:]}")
+    return done
+
+
+def refused(code, words, *arguments, **options):
+    """Fails as it should: the exit code, and exactly one line on standard error with these words in it."""
+    done = run(*arguments, **options)
+    check(done.returncode == code, f"hdb {arguments}: exit {done.returncode}, not {code}: {done.err}{done.out}")
+    check(done.err.count("\n") == 1 and done.err.endswith("\n"), f"hdb {arguments}: not one line: {done.err}")
+    for word in words:
+        check(word in done.err, f"hdb {arguments}: no '{word}' in: {done.err}")
+    return done
+
+
+def ingest(store, *arguments, **options):
+    return ok("ingest", "--dir", store, *arguments, **options)
+
+
+def count(store, *arguments):
+    return int(ok("query", "--dir", store, *arguments, "--output", "count").out)
+
+
+def raw(store, *arguments):
+    return ok("query", "--dir", store, *arguments, "--output", "raw").stdout
+
+
+def begins(done, words):
+    check(done.out.startswith(words), f"expected '{words}', got '{done.out}'")
+
+
+def sample(lines, start=0):
+    return "".join(json.dumps({"ts": 1521911720 + n, "_path": "conn", "uid": f"C{n}", "id.orig_h": f"10.0.{n % 7}.1",
+                               "id.resp_h": "10.9.9.9", "note": "x" * (n % 50)}) + "\n" for n in range(start, start + lines))
+
+
+def zeek_counts(store):
+    expected = {
+        (): ZEEK_EVENTS,
+        ("--type", "dns"): 53615,
+        ("--host", "10.128.0.241"): 49361,
+        ("--tag", "ip:10.128.0.241"): 50745,
+        ("--entity", "Ckdgdu1RMwc5AO49F3"): 1870,
+        ("--type", "dns", "--from", "2018-03-24T17:20:00Z", "--to", "2018-03-24T17:25:00Z"): 13682,
+        ("--type", "dns", "--where", "rcode_name=NXDOMAIN"): 2097,
+    }
+    for arguments, events in expected.items():
+        found = count(store, *arguments)
+        check(found == events, f"{arguments}: {found} events, not {events}")
+
+
+def need_zeek():
+    if not ZEEK:
+        raise Skipped(f"no real logs in {DATA} (shared/data)")
+
+
+def test_real_logs_give_the_known_counts_and_their_bytes(scratch):
+    need_zeek()
+    store = scratch / "store"
+    done = ingest(store, "--format", "zeek", *ZEEK)
+    begins(done, f"{ZEEK_EVENTS} events, 0 bad lines, 0 duplicates, 16 files, ")
+    zeek_counts(store)
+    for file in ZEEK:
+        kind = file.name.split(".")[0]
+        stored = sorted(raw(store, "--type", kind).splitlines())
+        check(stored == sorted(gzip.open(file).read().splitlines()), f"{kind}: the payloads are not the file's lines")
+    again = ingest(store, "--format", "zeek", *ZEEK)
+    begins(again, "0 events, 0 bad lines, 0 duplicates, 16 files, ")
+    check("16 of the files were taken in before" in again.out, again.out)
+    ok("compact", "--dir", store)
+    zeek_counts(store)
+    verified = ok("verify", "--dir", store)
+    check(f"{ZEEK_EVENTS} events" in verified.out.splitlines()[-1], verified.out)
+
+
+def test_a_killed_ingest_goes_on_with_every_line_exactly_once(scratch):
+    files = ZEEK[:8] if ZEEK else []
+    if not files:
+        (scratch / "generated.json").write_text(sample(60000))
+        files = [scratch / "generated.json"]
+    expected = []
+    for file in files:
+        data = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
+        expected += data.splitlines()
+    expected.sort()
+    store, acks = scratch / "store", scratch / "acks"
+    command = [HDB, "ingest", "--dir", store, "--format", "zeek", "--batch", "500", "--acks", acks, *files]
+    kills = 0
+    for _ in range(6):
+        before = acks.stat().st_size if acks.exists() else 0
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if acks.exists() and acks.stat().st_size > before + 60:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        # What was acknowledged is there.
+        acknowledged = sum(int(line.split()[1]) for line in acks.read_text().splitlines() if len(line.split()) == 2)
+        check(count(store) >= acknowledged, f"{acknowledged} acknowledged, {count(store)} there")
+    check(kills > 0, "the ingest was never killed half-way")
+    ok(*command[1:])
+    stored = sorted(raw(store).splitlines())
+    check(stored == expected, f"{len(stored)} lines stored, {len(expected)} in the files, or not the same")
+    positions = sorted(tuple(map(int, line.split())) for line in acks.read_text().splitlines())
+    for (first, events), (after, _) in zip(positions, positions[1:]):
+        check(first + events <= after, f"acknowledged ranges overlap at {after}")
+
+
+def test_a_log_that_grew_continues_and_another_file_of_its_name_starts_anew(scratch):
+    store, log = scratch / "store", scratch / "app.json"
+    log.write_text(sample(100))
+    begins(ingest(store, "--format", "zeek", log), "100 events, 0 bad lines")
+    with log.open("a") as more:
+        more.write(sample(50, 100))
+    begins(ingest(store, "--format", "zeek", log), "50 events, 0 bad lines")
+    # Rotated: the old file under another name, another under its own.
+    log.rename(scratch / "app.json.1")
+    log.write_text(sample(30, 1000))
+    begins(ingest(store, "--format", "zeek", log, scratch / "app.json.1"), "30 events, 0 bad lines")
+    # Packed after the rotation, still the same lines.
+    (scratch / "app.json.2.gz").write_bytes(gzip.compress((scratch / "app.json.1").read_bytes()))
+    (scratch / "app.json.1").unlink()
+    begins(ingest(store, "--format", "zeek", scratch / "app.json.2.gz"), "0 events, 0 bad lines")
+    # Shorter than before: cut and written anew.
+    log.write_text(sample(10, 1000))
+    begins(ingest(store, "--format", "zeek", log), "10 events, 0 bad lines")
+    begins(ingest(store, "--format", "zeek", "--restart", log), "10 events, 0 bad lines")
+    # A copy beside the original is a file of its own.
+    (scratch / "copy.json").write_text(log.read_text())
+    begins(ingest(store, "--format", "zeek", log, scratch / "copy.json"), "10 events, 0 bad lines")
+    check(count(store) == 210, f"{count(store)} events")
+
+
+def test_a_last_line_without_newline_is_taken_once_it_is_whole(scratch):
+    store, log = scratch / "store", scratch / "a.json"
+    whole = sample(2)
+    log.write_text(whole[:-20])
+    done = run("ingest", "--dir", store, "--format", "zeek", log)
+    begins(done, "1 events, 1 bad lines")
+    with log.open("w") as file:
+        file.write(whole[:-1])
+    begins(ingest(store, "--format", "zeek", log), "1 events, 0 bad lines")
+    with log.open("a") as file:
+        file.write("\n" + sample(1, 2))
+    begins(ingest(store, "--format", "zeek", log), "1 events, 0 bad lines")
+    check(raw(store).decode() == sample(3), "not the three lines")
+    plain = scratch / "plain.txt"
+    plain.write_text("one\ntwo")
+    begins(ingest(store, "--format", "lines", plain), "2 events, 0 bad lines")
+    with plain.open("a") as file:
+        file.write("\n\nthree\n")
+    begins(ingest(store, "--format", "lines", plain), "2 events, 0 bad lines")
+
+
+def test_standard_input_is_taken_and_packed_input_is_unpacked(scratch):
+    store = scratch / "store"
+    begins(ingest(store, "--format", "ndjson", "-", input=sample(100).encode()), "100 events, 0 bad lines")
+    begins(ingest(store, "--format", "ndjson", "-", input=gzip.compress(sample(100).encode())), "100 events, 0 bad")
+    two = scratch / "two.gz"
+    two.write_bytes(gzip.compress(sample(50).encode()) + gzip.compress(sample(50, 50).encode()))
+    begins(ingest(store, "--format", "ndjson", two), "100 events, 0 bad lines")
+    begins(ingest(store, "--format", "lines", "-", input=b"\xff\xfe any\n"), "1 events, 0 bad lines")
+    last = json.loads(ok("query", "--dir", store, "--order", "-position", "--limit", "1", "--output", "ndjson").out)
+    check(base64.b64decode(last["data_base64"]) == b"\xff\xfe any", str(last))
+
+
+def test_ids_make_an_ingest_idempotent(scratch):
+    store = scratch / "store"
+    begins(ingest(store, "--format", "zeek", "--id-from", "content", "-", input=sample(100).encode()), "100 events")
+    begins(ingest(store, "--format", "zeek", "--id-from", "content", "-", input=sample(120).encode()),
+           "20 events, 0 bad lines, 100 duplicates")
+    begins(ingest(store, "--format", "ndjson", "--id-field", "uid", "-", input=sample(5).encode()), "5 events")
+    begins(ingest(store, "--format", "ndjson", "--id-field", "uid", "-", input=sample(5).encode()),
+           "0 events, 0 bad lines, 5 duplicates")
+    other = sample(1).replace("10.9.9.9", "10.9.9.8").encode()
+    refused(1, ["standard input:1-1"], "ingest", "--dir", store, "--format", "ndjson", "--id-field", "uid", "-", input=other)
+    check(count(store) == 125, f"{count(store)} events")
+
+
+def test_zeek_tables_are_resumed_with_their_header(scratch):
+    store, log = scratch / "store", scratch / "conn.log"
+    header = "#separator \\x09\n#set_separator\t,\n#unset_field\t-\n#path\tconn\n#fields\tts\tuid\tid.orig_h\tid.resp_h\n"
+    log.write_text(header + "".join(f"{1521911720 + n}.5\tC{n}\t10.0.0.1\t-\n" for n in range(10)))
+    begins(ingest(store, "--format", "zeek", log), "10 events, 0 bad lines")
+    with log.open("a") as file:
+        file.write("1521911800.25\tC10\t10.0.0.1\t10.0.0.2\n#close\t2018-03-24-17-17-00\n")
+    begins(ingest(store, "--format", "zeek", log), "1 events, 0 bad lines")
+    check(count(store, "--type", "conn", "--host", "10.0.0.1") == 11, "the resumed line lost its attributes")
+    check(count(store, "--tag", "ip:10.0.0.2", "--from", "1521911800.25", "--to", "1521911800.26") == 1, "no tag or time")
+
+
+def test_outputs_get_and_pages_agree(scratch):
+    store = scratch / "store"
+    ingest(store, "--format", "zeek", "-", input=sample(100).encode())
+    envelopes = [json.loads(line) for line in ok("query", "--dir", store, "--output", "ndjson").out.splitlines()]
+    check([e["position"] for e in envelopes] == list(range(100)), "positions")
+    check("".join(e["data"] + "\n" for e in envelopes) == sample(100), "data is not the line")
+    first = envelopes[0]
+    check(first["time"] == "2018-03-24T17:15:20Z" and first["type"] == "conn" and first["entity"] == "C0"
+          and first["tags"] == ["ip:10.0.0.1", "ip:10.9.9.9"] and first["format"] == "Zeek", str(first))
+    for key in ("7", envelopes[7]["id"]):
+        check(ok("get", "--dir", store, key).out == sample(100).splitlines(True)[7], f"get {key}")
+    table = ok("query", "--dir", store, "--limit", "3", "--output", "table").out.splitlines()
+    check(table[0].startswith("position") and len(table) == 4, str(table))
+    for order in ("position", "-position", "time", "time-desc"):
+        pages, token = [], []
+        while True:
+            page = ok("query", "--dir", store, "--host", "10.0.3.1", "--order", order, "--limit", "4", *token)
+            pages += page.out.splitlines()
+            if not page.err:
+                break
+            token = ["--resume", re.fullmatch(r"more events match: go on with --resume (\S+)\n", page.err)[1]]
+        whole = ok("query", "--dir", store, "--host", "10.0.3.1", "--order", order).out.splitlines()
+        check(pages == whole and len(whole) == 14, f"{order}: pages differ from the whole")
+    stats = json.loads(ok("stats", "--dir", store, "--output", "json").out)
+    check(stats["events"] == 100 and "hdb.ingest" in stats["keyspaces"], str(stats))
+    check("events" in ok("stats", "--dir", store).out, "stats")
+    check(ok("stats", env={**os.environ, "HDB_DIR": str(store)}).returncode == 0, "HDB_DIR")
+
+
+def test_a_reader_that_goes_away_is_no_error(scratch):
+    store = scratch / "store"
+    ingest(store, "--format", "zeek", "-", input=sample(20000).encode())
+    process = subprocess.Popen([HDB, "query", "--dir", store], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(10)
+    process.stdout.close()
+    err = process.stderr.read()
+    check(process.wait(60) == 0 and err == b"", f"exit {process.returncode}: {err}")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([HDB, "query", "--dir", store], stdout=full, stderr=subprocess.PIPE)
+    check(done.returncode == 1 and done.stderr.count(b"\n") == 1, f"exit {done.returncode}: {done.stderr}")
+
+
+def test_bad_lines_are_reported_with_file_and_line(scratch):
+    log = scratch / "mixed.json"
+    good = sample(4).splitlines(True)
+    log.write_bytes(b"".join([good[0].encode(), b'{"a":\n', good[1].encode(), b'{"a":"\xff"}\n', good[2].encode(), good[3].encode()]))
+    store = scratch / "skip"
+    done = ingest(store, "--format", "ndjson", log)
+    begins(done, "4 events, 2 bad lines")
+    check([line.split(": ")[1] for line in done.err.splitlines()] == [f"{log}:2", f"{log}:4"], done.err)
+    check(count(store) == 4, "the good lines")
+    store = scratch / "stop"
+    refused(1, [f"{log}:2"], "ingest", "--dir", store, "--format", "ndjson", "--on-error", "stop", log)
+    check(count(store) == 1, "what was before the bad line is not there, or more is")
+    many = ingest(scratch / "many", "--format", "ndjson", "-", input=b"{}\n" + b"x\n" * 500)
+    check(many.err.count("\n") == 21, f"{many.err.count(chr(10))} reports")
+    for line in (b"x\n", b'{"a":"\xff"}\n', b'{"a":"' + b"x" * (MAX_PAYLOAD + 1 - 8) + b'"}\n'):
+        done = refused(1, ["standard input:1"], "ingest", "--dir", scratch / "one", "--format", "ndjson", "-", input=line)
+        begins(done, "0 events, 1 bad lines")
+    largest = b'{"a":"' + b"x" * (MAX_PAYLOAD - 8) + b'"}\n'
+    begins(ingest(scratch / "largest", "--format", "ndjson", "-", input=largest), "1 events, 0 bad lines")
+    check(raw(scratch / "largest") == largest, "the largest payload is not the same")
+
+
+def test_a_truncated_gz_keeps_what_came_before_and_resumes_when_whole(scratch):
+    store, log = scratch / "store", scratch / "a.json.gz"
+    whole = gzip.compress(sample(20000).encode())
+    log.write_bytes(whole[: len(whole) // 2])
+    refused(1, [str(log), "cut short"], "ingest", "--dir", store, "--format", "zeek", log)
+    kept = count(store)
+    check(0 < kept < 20000, f"{kept} events kept")
+    refused(1, [str(log), "cut short"], "ingest", "--dir", store, "--format", "zeek", log)
+    check(count(store) == kept, "the second attempt added events")
+    log.write_bytes(whole)
+    begins(ingest(store, "--format", "zeek", log), f"{20000 - kept} events, 0 bad lines")
+    check(raw(store).decode() == sample(20000), "not every line once, in order")
+
+
+def test_arguments_that_make_no_sense_are_usage_errors(scratch):
+    store = scratch / "store"
+    ok("init", "--dir", store)
+    for words, *arguments in (
+            (["--nonsense"], "query", "--dir", store, "--nonsense"),
+            (["--dir"], "query"),
+            ([], ),
+            (["frobnicate"], "frobnicate"),
+            (["durable", "archive"], "init", "--dir", scratch / "a", "--preset", "fastest"),
+            (["memtable_bytes"], "init", "--dir", scratch / "a", "--set", "memtable_bytes=1"),
+            (["nonsense"], "init", "--dir", scratch / "a", "--set", "nonsense=1"),
+            (["key=value"], "init", "--dir", scratch / "a", "--set", "nonsense"),
+            (["yesterday"], "query", "--dir", store, "--from", "yesterday"),
+            (["--where"], "query", "--dir", store, "--where", "="),
+            (["--limit"], "query", "--dir", store, "--limit", "many"),
+            (["position"], "get", "--dir", store, "first"),
+            (["--format"], "ingest", "--dir", store, "-"),
+            (["--mapping"], "ingest", "--dir", store, "--format", "lines", "--id-field", "x", "-"),
+            (["--batch"], "ingest", "--dir", store, "--format", "lines", "--batch", "0", "-"),
+            (["nowhere.toml"], "ingest", "--dir", store, "--format", "zeek", "--mapping", "nowhere.toml", "-"),
+    ):
+        refused(2, words, *arguments, input=b"")
+    check(not (scratch / "a").exists(), "a usage error left a directory behind")
+
+
+def test_stores_that_cannot_be_opened_are_named(scratch):
+    store, empty = scratch / "store", scratch / "empty"
+    ok("init", "--dir", store)
+    empty.mkdir()
+    refused(1, [str(store)], "init", "--dir", store)
+    refused(1, [str(scratch / "absent.json")], "ingest", "--dir", scratch / "new", "--format", "zeek", scratch / "absent.json")
+    check(not (scratch / "new").exists(), "an unreadable input left a store behind")
+    refused(1, [str(empty)], "ingest", "--dir", scratch / "new", "--format", "zeek", empty)
+    for verb in ("query", "stats", "compact", "verify"):
+        refused(1, [str(empty)], verb, "--dir", empty)
+        refused(1, [str(scratch / "none")], verb, "--dir", scratch / "none")
+    check(list(empty.iterdir()) == [] and not (scratch / "none").exists(), "a refused open left files behind")
+    refused(1, ["event 0"], "get", "--dir", store, "0")
+
+    # A second process is refused while the first has the store open.
+    acks = scratch / "acks"
+    holder = subprocess.Popen([HDB, "ingest", "--dir", store, "--format", "lines", "--batch", "1", "--acks", acks, "-"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdin.write(b"a line of some length\n")
+    holder.stdin.flush()
+    deadline = time.monotonic() + 60
+    while not (acks.exists() and acks.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    refused(1, [str(store)], "query", "--dir", store)
+    holder.kill()
+    holder.communicate()
+
+    current = store / "CURRENT"
+    manifest = store / current.read_text().split()[0]
+    data = bytearray(manifest.read_bytes())
+    data[4] = 0xEE  # whichever field it is, this is no manifest this version wrote
+    manifest.write_bytes(data)
+    refused(1, [str(store)], "query", "--dir", store)
+    refused(1, [str(store)], "verify", "--dir", store, "--quiet")
+    if os.geteuid() != 0:
+        locked = scratch / "locked"
+        locked.mkdir(mode=0o500)
+        refused(1, [str(locked)], "init", "--dir", locked / "store")
+
+
+def main():
+    tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+    chosen = sys.argv[2:] or list(tests)
+    tally = {"passed": 0, "failed": 0, "skipped": 0}
+    for name in chosen:
+        begin = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="hdb_cli_") as scratch:
+            try:
+                tests[name](pathlib.Path(scratch))
+                outcome, why = "passed", ""
+            except Skipped as reason:
+                outcome, why = "skipped", f": {reason}"
+            except (AssertionError, subprocess.TimeoutExpired, OSError, ValueError, KeyError, TypeError) as reason:
+                outcome, why = "failed", f": {type(reason).__name__}: {reason}"
+        tally[outcome] += 1
+        print(f"{outcome} {name} ({time.monotonic() - begin:.1f} s){why}", flush=True)
+    skipped = f", {tally['skipped']} skipped" if tally["skipped"] else ""
+    print(f"{tally['passed']} passed, {tally['failed']} failed{skipped}")
+    return 1 if tally["failed"] or not tally["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
