@@ -309,7 +309,7 @@ class LockTable {
     if (uninterrupted([&] { return ::flock(file.number(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) return system_error(path, "lock", errno);
       return Status::error(StatusCode::kBusy, path + ": another process has the store open" + holder_of(file) +
-                                                  "; close it there, or open this one read-only");
+                                                  "; close it there first");
     }
     if (::fstat(file.number(), &attributes) != 0) return system_error(path, "stat", errno);
     note_holder(file);
