@@ -327,6 +327,8 @@ def test_arguments_that_make_no_sense_are_usage_errors(scratch):
             (["key=value"], "init", "--dir", scratch / "a", "--set", "nonsense"),
             (["yesterday"], "query", "--dir", store, "--from", "yesterday"),
             (["--where"], "query", "--dir", store, "--where", "="),
+            (["sideways", "time-desc"], "query", "--dir", store, "--order", "sideways"),
+            (["xml", "ndjson"], "ingest", "--dir", store, "--format", "xml", "-"),
             (["--limit"], "query", "--dir", store, "--limit", "many"),
             (["position"], "get", "--dir", store, "first"),
             (["--format"], "ingest", "--dir", store, "-"),

@@ -1,5 +1,4 @@
 #include <charconv>
-#include <map>
 #include <optional>
 
 #include <fmt/format.h>
@@ -74,10 +73,9 @@ Result<ExitCode> run_get(const CLI::App& command, const GetArguments& arguments)
 Run add_get(CLI::App& command) {
   const auto arguments = std::make_shared<GetArguments>();
   arguments->store.add_to(command);
-  const std::map<std::string, OutputForm> forms = {
-      {"raw", OutputForm::kRaw}, {"ndjson", OutputForm::kNdjson}, {"table", OutputForm::kTable}};
-  command.add_option("--output", arguments->form, "raw (payloads), ndjson (with all attributes) or table [raw]")
-      ->transform(CLI::Transformer(forms));
+  add_choice(command, "--output", arguments->form,
+             {{"raw", OutputForm::kRaw}, {"ndjson", OutputForm::kNdjson}, {"table", OutputForm::kTable}},
+             "raw (payloads), ndjson (with all attributes) or table [raw]");
   command.add_option("events", arguments->keys, "positions or ids")->required();
   return [arguments, &command] { return run_get(command, *arguments); };
 }

@@ -1,6 +1,8 @@
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <map>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -142,33 +144,25 @@ Result<ExitCode> run_ingest(const CLI::App& command, const IngestArguments& argu
 Run add_ingest(CLI::App& command) {
   const auto arguments = std::make_shared<IngestArguments>();
   arguments->store.add_to(command);
-  const std::map<std::string, InputFormat> formats = {
-      {"zeek", InputFormat::kZeek}, {"ndjson", InputFormat::kNdjson}, {"lines", InputFormat::kLines}};
-  command
-      .add_option("--format", arguments->settings.format,
-                  "zeek (JSON or tab-separated), ndjson (a JSON object a line) or lines (any bytes, no attributes)")
-      ->transform(CLI::Transformer(formats))
+  add_choice(command, "--format", arguments->settings.format,
+             {{"zeek", InputFormat::kZeek}, {"ndjson", InputFormat::kNdjson}, {"lines", InputFormat::kLines}},
+             "zeek (JSON or tab-separated), ndjson (a JSON object a line) or lines (any bytes, no attributes)")
       ->required();
   command.add_option("--mapping", arguments->mapping,
                      "a TOML file that names the fields of each attribute [presets/mappings/zeek.toml or ndjson.toml]");
   auto* const id_field = command.add_option(
       "--id-field", arguments->id_field, "the field that is the event's id: appending the same again changes nothing");
-  command.add_option("--id-from", "content: the id is made of the line's bytes, so that a replay is no duplicate")
-      ->check(CLI::IsMember({"content"}))
-      ->each([arguments](const std::string&) { arguments->settings.has_content_ids = true; })
+  add_choice(command, "--id-from", arguments->settings.has_content_ids, {{"content", true}},
+             "content: the id is made of the line's bytes, so that a replay is no duplicate")
       ->excludes(id_field);
-  const std::map<std::string, Durability> durabilities = {
-      {"none", Durability::kNone}, {"interval", Durability::kInterval}, {"sync", Durability::kSync}};
-  command.add_option("--durability", arguments->settings.durability, "none, interval or sync [as the options say]")
-      ->transform(CLI::Transformer(durabilities));
+  add_choice(command, "--durability", arguments->settings.durability,
+             {{"none", Durability::kNone}, {"interval", Durability::kInterval}, {"sync", Durability::kSync}},
+             "none, interval or sync [as the options say]");
   command.add_option("--batch", arguments->settings.batch_events, "events committed at once [2000]")
       ->check(CLI::Range(1, 1'000'000));
   command.add_option("--acks", arguments->acks, "appends 'FIRST COUNT' for each range of positions acknowledged");
-  const std::map<std::string, bool> policies = {{"skip", false}, {"stop", true}};
-  command
-      .add_option("--on-error", arguments->settings.stops_at_bad_line,
-                  "at a bad line: skip it (exit 0, but 1 if there was nothing else) or stop (exit 1) [skip]")
-      ->transform(CLI::Transformer(policies));
+  add_choice(command, "--on-error", arguments->settings.stops_at_bad_line, {{"skip", false}, {"stop", true}},
+             "at a bad line: skip it (exit 0, but 1 if there was nothing else) or stop (exit 1) [skip]");
   command.add_flag("--restart", arguments->settings.starts_anew, "take every file from its beginning");
   command
       .add_option("files", arguments->files, "plain, .gz or .zst; - is standard input, which alone cannot be resumed")

@@ -1,4 +1,3 @@
-#include <map>
 #include <optional>
 
 #include <fmt/format.h>
@@ -112,27 +111,23 @@ Run add_query(CLI::App& command) {
   const auto arguments = std::make_shared<QueryArguments>();
   arguments->store.add_to(command);
   add_filters(command, *arguments);
-  const std::map<std::string, Order> orders = {{"position", Order::kPosition},
-                                               {"-position", Order::kPositionDescending},
-                                               {"position-desc", Order::kPositionDescending},
-                                               {"time", Order::kTime},
-                                               {"-time", Order::kTimeDescending},
-                                               {"time-desc", Order::kTimeDescending}};
-  command
-      .add_option("--order", arguments->query.order,
-                  "position, time, or backward: -position, -time (also position-desc, time-desc) [position]")
-      ->transform(CLI::Transformer(orders));
+  add_choice(command, "--order", arguments->query.order,
+             {{"position", Order::kPosition},
+              {"-position", Order::kPositionDescending},
+              {"position-desc", Order::kPositionDescending},
+              {"time", Order::kTime},
+              {"-time", Order::kTimeDescending},
+              {"time-desc", Order::kTimeDescending}},
+             "position, time, or backward: -position, -time (also position-desc, time-desc) [position]");
   command.add_option("--limit", arguments->limit, "at most this many events")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62));
   command.add_option("--resume", arguments->query.resume_token, "go on behind an earlier query with --limit");
-  const std::map<std::string, OutputForm> forms = {{"raw", OutputForm::kRaw},
-                                                   {"ndjson", OutputForm::kNdjson},
-                                                   {"table", OutputForm::kTable},
-                                                   {"count", OutputForm::kCount}};
-  command
-      .add_option("--output", arguments->form,
-                  "raw (payloads as they came, one a line), ndjson (with all attributes), table or count [raw]")
-      ->transform(CLI::Transformer(forms));
+  add_choice(command, "--output", arguments->form,
+             {{"raw", OutputForm::kRaw},
+              {"ndjson", OutputForm::kNdjson},
+              {"table", OutputForm::kTable},
+              {"count", OutputForm::kCount}},
+             "raw (payloads as they came, one a line), ndjson (with all attributes), table or count [raw]");
   return [arguments, &command] { return run_query(command, *arguments); };
 }
 

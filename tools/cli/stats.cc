@@ -1,5 +1,3 @@
-#include <map>
-
 #include <fmt/format.h>
 
 #include "tools/cli/output.h"
@@ -83,8 +81,7 @@ Result<ExitCode> run_stats(const CLI::App& command, const StatsArguments& argume
 Run add_stats(CLI::App& command) {
   const auto arguments = std::make_shared<StatsArguments>();
   arguments->store.add_to(command);
-  const std::map<std::string, bool> forms = {{"table", false}, {"json", true}};
-  command.add_option("--output", arguments->is_json, "table or json [table]")->transform(CLI::Transformer(forms));
+  add_choice(command, "--output", arguments->is_json, {{"table", false}, {"json", true}}, "table or json [table]");
   return [arguments, &command] { return run_stats(command, *arguments); };
 }
 

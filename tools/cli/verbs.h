@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -26,6 +28,27 @@ Run add_verify(CLI::App& command);
 
 // Prints the error as one line, with the command that explains the arguments.
 ExitCode usage_error(const CLI::App& command, const Status& error);
+
+// An option that takes one of a few words. Another word is a usage error that lists them.
+template <typename T>
+CLI::Option* add_choice(CLI::App& command, const std::string& name, T& target,
+                        const std::vector<std::pair<std::string, typename std::type_identity_t<T>>>& choices,
+                        const std::string& purpose) {
+  std::string words;
+  for (const auto& choice : choices) words += (words.empty() ? "" : ", ") + choice.first;
+  const auto check = [choices, words](const std::string& word) {
+    for (const auto& choice : choices) {
+      if (choice.first == word) return std::string();
+    }
+    return "\"" + word + "\" is not one of " + words;
+  };
+  const auto take = [choices, &target](const std::string& word) {
+    for (const auto& choice : choices) {
+      if (choice.first == word) target = choice.second;
+    }
+  };
+  return command.add_option_function<std::string>(name, take, purpose)->check(check)->type_name("WORD");
+}
 
 // The store and the options to open it with, as every verb takes them.
 struct StoreArguments {
