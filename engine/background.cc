@@ -16,17 +16,26 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class ThreadBackground final : public Background {
  public:
   explicit ThreadBackground(std::uint32_t threads) {
-    threads_.reserve(threads + 1);
-    for (std::uint32_t worker = 0; worker < threads; ++worker) threads_.emplace_back([this] { run_tasks(); });
-    threads_.emplace_back([this] { run_timers(); });
+    threads_.reserve(threads + 2);
+    try {
+      threads_.emplace_back([this] { run_timers(); });
+      threads_.emplace_back([this] { run_tasks(queue_of(Priority::kFlush)); });
+      for (std::uint32_t worker = 0; worker < threads; ++worker) {
+        threads_.emplace_back([this] { run_tasks(queue_of(Priority::kCompaction)); });
+      }
+    } catch (...) {  // the system gives no more threads
+      stop();
+      throw;
+    }
   }
   ~ThreadBackground() override { stop(); }
 
   void submit(Priority priority, std::function<void()> task) override {
     MutexLock lock(mutex_);
     if (is_stopped_) return;
-    queues_[static_cast<std::size_t>(priority)].push_back(std::move(task));
-    task_signal_.notify_one();
+    Queue& queue = queue_of(priority);
+    queue.tasks.push_back(std::move(task));
+    queue.signal.notify_one();
   }
 
   void after(std::chrono::milliseconds delay, std::function<void()> task) override {
@@ -44,9 +53,11 @@ class ThreadBackground final : public Background {
     {
       MutexLock lock(mutex_);
       is_stopped_ = true;
-      for (auto& queue : queues_) queue.clear();
+      for (Queue& queue : queues_) {
+        queue.tasks.clear();
+        queue.signal.notify_all();
+      }
       timers_.clear();
-      task_signal_.notify_all();
       timer_signal_.notify_all();
     }
     for (std::thread& thread : threads_) {
@@ -55,16 +66,22 @@ class ThreadBackground final : public Background {
   }
 
  private:
-  void run_tasks() {
+  struct Queue {
+    std::deque<std::function<void()>> tasks;  // under mutex_
+    CondVar signal;
+  };
+
+  Queue& queue_of(Priority priority) noexcept { return queues_[static_cast<std::size_t>(priority)]; }
+
+  void run_tasks(Queue& queue) {
     while (true) {
       std::function<void()> task;
       {
         MutexLock lock(mutex_);
-        while (!is_stopped_ && queues_[0].empty() && queues_[1].empty()) task_signal_.wait(mutex_);
+        while (!is_stopped_ && queue.tasks.empty()) queue.signal.wait(mutex_);
         if (is_stopped_) return;
-        auto& queue = queues_[0].empty() ? queues_[1] : queues_[0];
-        task = std::move(queue.front());
-        queue.pop_front();
+        task = std::move(queue.tasks.front());
+        queue.tasks.pop_front();
       }
       task();
     }
@@ -95,10 +112,9 @@ class ThreadBackground final : public Background {
   }
 
   Mutex mutex_;
-  CondVar task_signal_;
   CondVar timer_signal_;
   bool is_stopped_ HDB_GUARDED_BY(mutex_) = false;
-  std::array<std::deque<std::function<void()>>, 2> queues_ HDB_GUARDED_BY(mutex_);  // by Priority
+  std::array<Queue, 2> queues_;  // by Priority
   std::multimap<SteadyTime, std::function<void()>> timers_ HDB_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };

@@ -14,7 +14,7 @@ namespace hdb {
 // Thread-safe. Tasks must not throw and must end by themselves after stop() began.
 class Background {
  public:
-  enum class Priority : std::uint8_t { kFlush, kCompaction };  // waiting flushes start before waiting compactions
+  enum class Priority : std::uint8_t { kFlush, kCompaction };  // no compaction keeps a flush waiting
 
   virtual ~Background() = default;
   // Runs `task` once, soon. Dropped after stop().
@@ -30,7 +30,7 @@ class Background {
   virtual void stop() = 0;
 };
 
-// `threads` workers and one timer thread.
+// `threads` for compactions, one for flushes, one for timers. Throws std::system_error if the system gives no more.
 std::unique_ptr<Background> thread_background(std::uint32_t threads);
 
 }  // namespace hdb

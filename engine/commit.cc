@@ -52,6 +52,12 @@ std::uint64_t weight_of(const EncodedBatch& batch) {
   return batch.bytes().size() + kItemBytes * (batch.event_count() + batch.change_count());
 }
 
+// In the log, so it comes back at the next open; nothing behind it can become visible before that.
+Status logged_but_not_applied() {
+  return Status::error(StatusCode::kOutOfMemory,
+                       "append: out of memory after the batch was logged: outcome unknown; reopen the store");
+}
+
 }  // namespace
 
 Result<AppendResult> Store::append(const Batch& batch) {
@@ -191,7 +197,11 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   }
 
   if (!members.empty()) {
-    HDB_TRY(make_active_writable(group_bytes));
+    if (const Status room = make_active_writable(group_bytes); !room.ok()) {
+      const bool may_retry = room.code() == StatusCode::kNoSpace || room.code() == StatusCode::kInvalidArgument;
+      if (!may_retry) stop_writes(room);
+      return room;
+    }
     const Timestamp commit_time = std::max(last_commit_time_, clock_.wall());
     const LogPoint before = log_->end();
     const Result<LogPoint> end = log_->append({.first_sequence = next_sequence_,
@@ -205,24 +215,14 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
     }
     active_log_bytes_ += end->segment == before.segment ? end->offset - before.offset : end->offset;
 
-    const SequenceNumber group_end(next_sequence_.raw() + events + changes);
-    std::shared_ptr<MemTable> memtable;
-    {
-      MutexLock lock(state_mutex_);
-      memtable = active_;
-    }
-    visibility_->open_slot({group_end, next_position_ + events}, members.size());
-    for (PendingAppend* member : members) {
-      member->first_sequence = next_sequence_;
-      member->first_position = next_position_;
-      member->group_end = group_end;
-      member->commit_time = commit_time;
-      member->memtable = memtable;
-      active_claimed_bytes_.fetch_add(weight_of(member->batch), std::memory_order_relaxed);
-      recent_ids_.add(member->ids, group_end);
-      next_sequence_ =
-          SequenceNumber(next_sequence_.raw() + member->batch.event_count() + member->batch.change_count());
-      next_position_ += member->batch.event_count();
+    try {
+      accept_group(members, commit_time,
+                   {SequenceNumber(next_sequence_.raw() + events + changes), next_position_ + events});
+    } catch (const std::bad_alloc&) {
+      const Status unknown = logged_but_not_applied();
+      stop_writes(unknown);
+      visibility_->fail(unknown);
+      return unknown;
     }
     last_commit_time_ = commit_time;
     counters_.log_groups.fetch_add(1, std::memory_order_relaxed);
@@ -246,6 +246,27 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   }
   if (!members.empty()) arm_log_timer();
   return {};
+}
+
+// The group is in the log: hands each member its numbers and its memtable.
+void Store::accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end) {
+  std::shared_ptr<MemTable> memtable;
+  {
+    MutexLock lock(state_mutex_);
+    memtable = active_;
+  }
+  for (const PendingAppend* member : members) recent_ids_.add(member->ids, end.next_sequence);
+  visibility_->open_slot(end, members.size());
+  for (PendingAppend* member : members) {
+    member->first_sequence = next_sequence_;
+    member->first_position = next_position_;
+    member->group_end = end.next_sequence;
+    member->commit_time = commit_time;
+    member->memtable = memtable;
+    active_claimed_bytes_.fetch_add(weight_of(member->batch), std::memory_order_relaxed);
+    next_sequence_ = SequenceNumber(next_sequence_.raw() + member->batch.event_count() + member->batch.change_count());
+    next_position_ += member->batch.event_count();
+  }
 }
 
 Status Store::apply(PendingAppend& pending) {
@@ -290,7 +311,9 @@ Status Store::make_active_writable(std::uint64_t group_bytes) {
 // behind the end of the log.
 Status Store::seal_active() {
   HDB_TRY(log_->start_segment());
+  // Everything that can fail comes before anything changes.
   auto fresh = std::make_shared<MemTable>(next_sequence_, next_position_);
+  std::shared_ptr<ReadView> view = make_view();
   MutexLock lock(state_mutex_);
   sealed_.push_back(std::make_shared<const SealedMemTable>(SealedMemTable{.table = active_,
                                                                           .next_sequence = next_sequence_,
@@ -300,7 +323,7 @@ Status Store::seal_active() {
   active_ = std::move(fresh);
   active_claimed_bytes_.store(0, std::memory_order_relaxed);
   active_log_bytes_ = 0;
-  publish_view();
+  publish_view(std::move(view));
   schedule_flush();
   return {};
 }
@@ -318,43 +341,50 @@ void Store::stop_writes(const Status& error) {
 }
 
 Status Store::wait_for_room(std::uint64_t batch_bytes) {
+  const auto began = clock_.monotonic();
+  bool is_stalled = false;
   std::chrono::microseconds delay{0};
-  std::string reason;
-  {
-    MutexLock lock(state_mutex_);
-    const auto stall_began = clock_.monotonic();
-    while (true) {
+  while (true) {
+    std::string reason;
+    {
+      MutexLock lock(state_mutex_);
       if (!write_error_.ok()) return write_error_;
       HDB_TRY(check_open());
       const Pressure pressure = pressure_now();
       if (pressure.share < 1) {
-        if (pressure.share > 0 && pressure.drain_bytes_per_s > 0) {
-          const double seconds = pressure.share * static_cast<double>(batch_bytes) / pressure.drain_bytes_per_s;
-          delay = std::min(kDelayMax, std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
-        }
+        delay = pressure.delay_of(batch_bytes);
         break;
       }
-      if (!background_error_.ok()) {
-        return background_error_.in_context("append refused: memory is full and cannot be flushed");
+      if (!pressure.error.ok()) {
+        return pressure.error.in_context("append refused: " + pressure.reason + ", and that fails");
       }
-      if (reason.empty()) {
-        reason = pressure.reason;
-        counters_.stalls.fetch_add(1, std::memory_order_relaxed);
-        notify(Notice::kStall, "appends wait: " + reason);
+      if (is_stalled) {
+        background_->wait(state_mutex_, state_signal_);
+        continue;
       }
-      background_->wait(state_mutex_, state_signal_);
+      reason = pressure.reason;
     }
-    if (!reason.empty()) {
-      const auto stalled = std::chrono::duration_cast<std::chrono::microseconds>(clock_.monotonic() - stall_began);
-      counters_.stall_us.fetch_add(static_cast<std::uint64_t>(stalled.count()), std::memory_order_relaxed);
-    }
+    is_stalled = true;
+    counters_.stalls.fetch_add(1, std::memory_order_relaxed);
+    notify(Notice::kStall, "appends wait: " + reason);
   }
   if (delay.count() > 0) {
     counters_.slowdowns.fetch_add(1, std::memory_order_relaxed);
-    counters_.stall_us.fetch_add(static_cast<std::uint64_t>(delay.count()), std::memory_order_relaxed);
     background_->sleep(delay);
   }
+  if (is_stalled || delay.count() > 0) {
+    const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(clock_.monotonic() - began);
+    counters_.stall_us.fetch_add(static_cast<std::uint64_t>(waited.count()), std::memory_order_relaxed);
+  }
   return {};
+}
+
+// At share 1 as slow as the debt is worked off, in between in proportion.
+std::chrono::microseconds Store::Pressure::delay_of(std::uint64_t batch_bytes) const {
+  constexpr std::chrono::microseconds kDelayMax{100'000};
+  if (share <= 0 || drain_bytes_per_s <= 0) return std::chrono::microseconds(0);
+  const double seconds = share * static_cast<double>(batch_bytes) / drain_bytes_per_s;
+  return std::min(kDelayMax, std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
 }
 
 Store::Pressure Store::pressure_now() const {
@@ -362,14 +392,15 @@ Store::Pressure Store::pressure_now() const {
                       static_cast<double>(options_.memtable_bytes);
   Pressure memory;
   if (sealed_.size() >= options_.sealed_memtables_max) {
-    memory = {fill, flush_bytes_per_s_, std::to_string(sealed_.size()) + " sealed memtables wait for their flush"};
+    memory = {fill, flush_bytes_per_s_, std::to_string(sealed_.size()) + " sealed memtables wait for their flush",
+              flush_error_};
   }
   const std::size_t level0 = version_->level(0).size();
   const std::size_t stop = options_.level0_stop_trigger;
   Pressure tables;
   if (level0 > stop / 2) {
     tables = {static_cast<double>(level0 - stop / 2) / static_cast<double>(stop - stop / 2), compact_bytes_per_s_,
-              std::to_string(level0) + " keyspace tables in level 0 wait for compaction"};
+              std::to_string(level0) + " keyspace tables in level 0 wait for compaction", compaction_error_};
   }
   return memory.share >= tables.share ? memory : tables;
 }

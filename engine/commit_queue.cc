@@ -10,7 +10,16 @@ void CommitQueue::run(PendingAppend& pending, const std::function<void()>& lead)
     if (pending.is_done) return;
     has_leader_ = true;
   }
-  lead();
+  try {
+    lead();
+  } catch (...) {
+    // Nobody was taken along: the next in line leads.
+    MutexLock lock(mutex_);
+    has_leader_ = false;
+    waiting_.pop_front();
+    if (!waiting_.empty()) waiting_.front()->signal.notify_one();
+    throw;
+  }
   MutexLock lock(mutex_);
   has_leader_ = false;
   for (PendingAppend* led : group_) {
@@ -23,6 +32,7 @@ void CommitQueue::run(PendingAppend& pending, const std::function<void()>& lead)
 
 std::span<PendingAppend* const> CommitQueue::take(std::uint64_t batch_bytes_max) {
   MutexLock lock(mutex_);
+  group_.reserve(waiting_.size());  // before anybody leaves the line: this may throw
   std::uint64_t bytes = 0;
   while (!waiting_.empty()) {
     bytes += waiting_.front()->batch.bytes().size();

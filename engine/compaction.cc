@@ -25,27 +25,36 @@ void Store::schedule_compactions() {
          running_compactions_ < options_.background_threads) {
     auto plan = compaction::pick(*version_, picker_settings(options_), compacting_);
     if (!plan) return;
-    for (const FileNumber number : plan->input_numbers()) compacting_.insert(number);
-    ++running_compactions_;
-    background_->submit(
-        Background::Priority::kCompaction,
-        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] { run_compaction(*chosen); });
+    start_compaction(std::move(*plan));
   }
 }
 
-void Store::run_compaction(const compaction::Plan& plan) {
+void Store::start_compaction(compaction::Plan plan) {
+  const std::vector<FileNumber> inputs = plan.input_numbers();
+  background_->submit(Background::Priority::kCompaction,
+                      [this, chosen = std::make_shared<const compaction::Plan>(std::move(plan))]() mutable {
+                        run_compaction(std::move(chosen));
+                      });
+  for (const FileNumber number : inputs) compacting_.insert(number);
+  ++running_compactions_;
+}
+
+void Store::run_compaction(std::shared_ptr<const compaction::Plan> plan) {
+  const std::vector<FileNumber> inputs = plan->input_numbers();
   Status status;
   try {
-    status = compact_once(plan);
+    status = compact_once(*plan);
   } catch (const std::exception& error) {
     status = Status::error(StatusCode::kOutOfMemory, std::string("compaction: ") + error.what());
   }
+  plan.reset();  // its inputs are garbage now
   collect_garbage();
   const bool is_stopping = is_stopping_.load(std::memory_order_acquire);
-  if (!status.ok() && !is_stopping) note_background_error(status);
+  if (!status.ok() && !is_stopping) note_first_error(status);
   MutexLock lock(state_mutex_);
-  for (const FileNumber number : plan.input_numbers()) compacting_.erase(number);
+  for (const FileNumber number : inputs) compacting_.erase(number);
   --running_compactions_;
+  compaction_error_ = status;
   if (status.ok()) {
     schedule_compactions();
   } else if (!is_stopping && status.code() != StatusCode::kCorruption) {
@@ -94,27 +103,30 @@ Status Store::compact_once(const compaction::Plan& plan) {
 
 void Store::pace_compaction(std::uint64_t bytes) {
   if (options_.compaction_bytes_per_s == 0) return;
+  constexpr std::chrono::microseconds kSlice{20'000};  // close() is waited for no longer
   const double seconds = static_cast<double>(bytes) / static_cast<double>(options_.compaction_bytes_per_s);
-  background_->sleep(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+  std::chrono::microseconds left(static_cast<std::int64_t>(seconds * 1e6));
+  while (left.count() > 0 && !is_stopping_.load(std::memory_order_acquire)) {
+    const auto slice = std::min(left, kSlice);
+    background_->sleep(slice);
+    left -= slice;
+  }
 }
 
 Status Store::compact() {
   HDB_TRY(flush());
   MutexLock lock(state_mutex_);
+  compaction_error_ = {};
   while (true) {
     while (running_compactions_ > 0) {
       HDB_TRY(check_open());
       background_->wait(state_mutex_, state_signal_);
     }
     if (!write_error_.ok()) return write_error_;
-    if (!background_error_.ok()) return background_error_;
+    if (!compaction_error_.ok()) return compaction_error_;
     auto plan = compaction::pick_full(*version_, picker_settings(options_));
     if (!plan) return {};
-    for (const FileNumber number : plan->input_numbers()) compacting_.insert(number);
-    ++running_compactions_;
-    background_->submit(
-        Background::Priority::kCompaction,
-        [this, chosen = std::make_shared<const compaction::Plan>(std::move(*plan))] { run_compaction(*chosen); });
+    start_compaction(std::move(*plan));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <hdb/engine.h>
 
 #include <random>
+#include <system_error>
 
 #include "engine/event_cursor.h"
 #include "engine/key_cursor.h"
@@ -11,6 +12,12 @@ namespace hdb {
 
 namespace {
 
+// Made when there still is memory: at the first open.
+const Status& out_of_memory() {
+  static const Status status = Status::error(StatusCode::kOutOfMemory, "out of memory");
+  return status;
+}
+
 // Runs one call of the API. Allocation is the only thing below that throws; what a failed one interrupts has had no
 // effect.
 template <typename Call>
@@ -18,9 +25,21 @@ auto guarded(Call call) noexcept -> decltype(call()) {
   try {
     return call();
   } catch (const std::bad_alloc&) {
-    return Status::error(StatusCode::kOutOfMemory, "out of memory");
-  } catch (const std::exception& error) {
-    return Status::error(StatusCode::kOutOfMemory, error.what());
+    return out_of_memory();
+  } catch (const std::system_error& error) {  // no more threads
+    return Status::error(StatusCode::kBusy, error.what());
+  } catch (...) {
+    return out_of_memory();
+  }
+}
+
+// As guarded, for what has no room for an error.
+template <typename Call>
+auto guarded_or_empty(Call call) noexcept -> decltype(call()) {
+  try {
+    return call();
+  } catch (...) {
+    return {};
   }
 }
 
@@ -33,6 +52,7 @@ std::uint64_t random_seed() {
 
 Result<std::unique_ptr<Engine>> Engine::open(const std::filesystem::path& directory, const Options& options,
                                              OpenMode mode, Hooks hooks) {
+  ignore(out_of_memory(), "made for later");
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
     HDB_TRY(validate(options));
     Platform platform{.env = &posix_env(),
@@ -71,7 +91,7 @@ Result<Keyspace> Engine::keyspace(std::string_view name) {
 }
 
 std::vector<std::pair<std::string, Keyspace>> Engine::keyspaces() const {
-  return store_->keyspaces();
+  return guarded_or_empty([&] { return store_->keyspaces(); });
 }
 
 Status Engine::put(Keyspace keyspace, ByteView key, ByteView value) {
@@ -109,11 +129,11 @@ Status Engine::compact() {
 }
 
 Stats Engine::stats() const {
-  return store_->stats();
+  return guarded_or_empty([&] { return store_->stats(); });
 }
 
 std::string Engine::store_id() const {
-  return store_->store_id();
+  return guarded_or_empty([&] { return store_->store_id(); });
 }
 
 Status Engine::close() {

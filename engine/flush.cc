@@ -44,8 +44,8 @@ Result<sstable::TableMeta> write_key_table(Env& env, const std::string& path, Fi
 
 void Store::schedule_flush() {
   if (is_flushing_ || sealed_.empty()) return;
-  is_flushing_ = true;
   background_->submit(Background::Priority::kFlush, [this] { run_flush(); });
+  is_flushing_ = true;
 }
 
 void Store::run_flush() {
@@ -61,11 +61,11 @@ void Store::run_flush() {
     status = Status::error(StatusCode::kOutOfMemory, std::string("flush: ") + error.what());
   }
   collect_garbage();
-  if (!status.ok()) note_background_error(status);
+  if (!status.ok()) note_first_error(status);
   MutexLock lock(state_mutex_);
   is_flushing_ = false;
+  flush_error_ = status;
   if (status.ok()) {
-    background_error_ = {};
     schedule_flush();
     schedule_compactions();
   } else if (write_error_.ok()) {
@@ -81,8 +81,14 @@ void Store::run_flush() {
 Status Store::flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed) {
   HDB_TRY(visibility_->wait_published(sealed->next_sequence));
   HDB_TRY(write_flush(sealed));
-  MutexLock lock(log_mutex_);
-  return log_->remove_below(sealed->log_end);
+  Status removed;
+  {
+    MutexLock lock(log_mutex_);
+    removed = log_->remove_below(sealed->log_end);
+  }
+  // The flush stands; segments that stay are tried again by the next one.
+  if (!removed.ok()) notify(Notice::kError, std::string(removed.message()));
+  return {};
 }
 
 Status Store::write_flush(const std::shared_ptr<const SealedMemTable>& sealed) {
@@ -144,11 +150,14 @@ Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit
 }
 
 Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable* flushed) {
+  // What can fail for want of memory comes before the edit is on disk.
+  std::shared_ptr<ReadView> view = make_view();
   MutexLock manifest_lock(manifest_mutex_);
-  if (const Status recorded = manifest_->append(edit); !recorded.ok()) {
-    stop_writes(recorded);
-    return recorded;
+  {
+    MutexLock lock(state_mutex_);
+    obsolete_.reserve(obsolete_.size() + edit.removed.size());
   }
+  HDB_TRY(record(edit));
   const std::shared_ptr<const compaction::Version> after = manifest_->state().version;
   MutexLock lock(state_mutex_);
   for (const FileNumber removed : edit.removed) {
@@ -159,9 +168,17 @@ Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable*
     HDB_CHECK(!sealed_.empty() && sealed_.front().get() == flushed);
     sealed_.pop_front();
   }
-  publish_view();
+  publish_view(std::move(view));
   state_signal_.notify_all();
   return {};
+}
+
+// A full disk leaves the store as it is, and the edit may be tried again; after any other error nobody knows what the
+// next open will find, so nothing more is written.
+Status Store::record(const compaction::VersionEdit& edit) {
+  Status recorded = manifest_->append(edit);
+  if (!recorded.ok() && recorded.code() != StatusCode::kNoSpace) stop_writes(recorded);
+  return recorded;
 }
 
 Status Store::flush() {
@@ -177,6 +194,9 @@ Status Store::flush() {
     }
     up_to = next_sequence_;
     if (has_unflushed) HDB_TRY(seal_active());
+    MutexLock lock(state_mutex_);
+    flush_error_ = {};  // tried again now, whatever the last one met
+    schedule_flush();
   }
   return wait_for_flushes(up_to);
 }
@@ -185,7 +205,7 @@ Status Store::wait_for_flushes(SequenceNumber up_to) {
   MutexLock lock(state_mutex_);
   while (!sealed_.empty() && sealed_.front()->table->sequence_begin() < up_to) {
     if (!write_error_.ok()) return write_error_;
-    if (!background_error_.ok()) return background_error_;
+    if (!flush_error_.ok()) return flush_error_;
     background_->wait(state_mutex_, state_signal_);
   }
   return {};

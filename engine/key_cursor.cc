@@ -10,6 +10,9 @@ namespace {
 
 constexpr SequenceNumber kNewest{std::numeric_limits<std::uint64_t>::max()};
 
+// Above every stored key there can be: keyspaces are numbered from 1 up.
+const Buffer kEndOfAllKeys(kKeyspacePrefixBytes, std::byte{0xff});
+
 // The smallest key that is larger than all with this prefix; empty if there is none.
 std::optional<Buffer> end_of_prefix(Buffer prefix) {
   while (!prefix.empty()) {
@@ -35,17 +38,20 @@ Buffer stored_key(Keyspace keyspace, ByteView key) {
   return stored;
 }
 
-Result<std::unique_ptr<EntryIterator>> merged_entries(Store& store, const ReadView& view) {
+Result<std::unique_ptr<EntryIterator>> merged_entries(Store& store, const ReadView& view, ByteView lower,
+                                                      ByteView upper) {
   std::vector<std::unique_ptr<EntryIterator>> sources;
   sources.push_back(view.active->entries());
   for (auto sealed = view.sealed.rbegin(); sealed != view.sealed.rend(); ++sealed) {
     sources.push_back((*sealed)->table->entries());
   }
-  for (std::uint32_t level = 0; level < view.version->level_count(); ++level) {
-    for (const auto& meta : view.version->level(level)) {
-      const auto table = HDB_TRY(store.tables().get_keys(*meta));
-      sources.push_back(table->entries());
-    }
+  for (const auto& meta : view.version->tables_for_range(0, lower, upper)) {
+    const auto table = HDB_TRY(store.tables().get_keys(*meta));
+    sources.push_back(table->entries());
+  }
+  for (std::uint32_t level = 1; level < view.version->level_count(); ++level) {
+    auto tables = view.version->tables_for_range(level, lower, upper);
+    if (!tables.empty()) sources.push_back(compaction::concatenate(store.tables(), std::move(tables)));
   }
   return compaction::merge(std::move(sources));
 }
@@ -78,7 +84,7 @@ bool KeyCursor::Impl::is_in_range(ByteView key) const {
 Status KeyCursor::Impl::reposition() {
   generation_ = store_->generation();
   view_ = store_->view();
-  entries_ = HDB_TRY(merged_entries(*store_, *view_));
+  entries_ = HDB_TRY(merged_entries(*store_, *view_, bytes_of(lower_), bytes_of(upper_ ? *upper_ : kEndOfAllKeys)));
   if (!is_backward_) {
     // Past every version of the last key: sequence 0 is older than all.
     is_on_entry_ =

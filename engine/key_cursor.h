@@ -16,8 +16,10 @@ namespace hdb {
 // The stored key of a user's key: the keyspace's number, big-endian, in front.
 Buffer stored_key(Keyspace keyspace, ByteView key);
 
-// Every source of `view` as one iterator in entry order. What it points into lives as long as `view` and the result.
-Result<std::unique_ptr<EntryIterator>> merged_entries(Store& store, const ReadView& view);
+// Every source of `view` that may hold keys of [lower, upper] as one iterator in entry order. What it points into lives
+// as long as `view` and the result.
+Result<std::unique_ptr<EntryIterator>> merged_entries(Store& store, const ReadView& view, ByteView lower,
+                                                      ByteView upper);
 
 // Single-owner. Moves to the current view when the one it walks is replaced, so that a forgotten cursor holds no
 // memtable that has been flushed longer than until its next call; its pin keeps compaction from taking the versions it

@@ -27,10 +27,7 @@ Result<Keyspace> Store::keyspace(std::string_view name) {
   }
   compaction::VersionEdit edit;
   edit.keyspaces.push_back({next_id, std::string(name)});
-  if (const Status recorded = manifest_->append(edit); !recorded.ok()) {
-    stop_writes(recorded);
-    return recorded;
-  }
+  HDB_TRY(record(edit));
   MutexLock lock(state_mutex_);
   keyspaces_.emplace_back(std::string(name), Keyspace(next_id));
   std::sort(keyspaces_.begin(), keyspaces_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

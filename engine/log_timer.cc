@@ -1,5 +1,7 @@
 // Syncs interval appends in time, and marks the durable end of a log that has been idle, so that later damage below it
 // is told from a torn tail.
+#include <algorithm>
+
 #include "engine/store.h"
 
 namespace hdb {
@@ -9,18 +11,19 @@ constexpr std::chrono::milliseconds kIdleBeforeMark{100};
 }
 
 void Store::arm_log_timer() {
-  if (is_timer_armed_) return;
-  is_timer_armed_ = true;
-  auto delay = kIdleBeforeMark;
-  if (first_unsynced_) delay = std::min(delay, std::chrono::milliseconds(options_.sync_interval_ms));
-  background_->after(delay, [this] { on_log_timer(); });
+  std::chrono::nanoseconds due = last_append_ + kIdleBeforeMark;
+  if (first_unsynced_) due = std::min(due, *first_unsynced_ + std::chrono::milliseconds(options_.sync_interval_ms));
+  if (timer_due_ && *timer_due_ <= due) return;
+  timer_due_ = due;
+  const auto wait = std::max(due - clock_.monotonic(), std::chrono::nanoseconds(0));
+  background_->after(std::chrono::ceil<std::chrono::milliseconds>(wait), [this] { on_log_timer(); });
 }
 
 void Store::on_log_timer() {
   Status status;
   {
     MutexLock lock(log_mutex_);
-    is_timer_armed_ = false;
+    timer_due_.reset();
     if (is_closed_.load(std::memory_order_acquire)) return;
     const auto now = clock_.monotonic();
     const bool is_idle = now - last_append_ >= kIdleBeforeMark;

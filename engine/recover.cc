@@ -23,7 +23,8 @@ StoreId make_store_id(std::uint64_t seed) {
 }
 
 bool is_left_by_creation(const std::string& name) {
-  return name == "LOCK" || name == "wal" || name == "sstables" || parse_manifest_name(name) || is_temporary_name(name);
+  return name == "LOCK" || name == "CURRENT" || name == "wal" || name == "sstables" || parse_manifest_name(name) ||
+         is_temporary_name(name);
 }
 
 Result<std::vector<std::string>> list_if_present(Env& env, const std::string& directory) {
@@ -46,7 +47,7 @@ Result<std::shared_ptr<Store>> Store::open(const std::string& directory, const O
 Status Store::take_directory(OpenMode mode) {
   const bool is_store = HDB_TRY(env_.exists(current_path(directory_)));
   if (is_store && mode == OpenMode::kCreate) {
-    return Status::invalid_argument(directory_ + ": is a store already; open it, or choose another directory");
+    return already_a_store();
   }
   if (!is_store) {
     if (mode == OpenMode::kOpen) {
@@ -57,9 +58,14 @@ Status Store::take_directory(OpenMode mode) {
     HDB_TRY(env_.create_directory(directory_));
   }
   directory_lock_ = HDB_TRY(env_.lock(lock_path(directory_)));
+  if (is_store) return {};
   // Another process may have created the store before the lock was ours.
-  if (!is_store && !HDB_TRY(env_.exists(current_path(directory_)))) HDB_TRY(create_files());
-  return {};
+  if (!HDB_TRY(env_.exists(current_path(directory_)))) return create_files();
+  return mode == OpenMode::kCreate ? already_a_store() : Status();
+}
+
+Status Store::already_a_store() const {
+  return Status::invalid_argument(directory_ + ": is a store already; open it, or choose another directory");
 }
 
 Status Store::check_creatable() {
@@ -90,6 +96,12 @@ Status Store::create_files() {
 Status Store::recover() {
   const compaction::Recovered recovered = HDB_TRY(compaction::recover(env_, directory_));
   const compaction::ManifestState& state = recovered.state;
+  if (state.version->position_begin() != 0 || state.version->position_end() != state.position_end) {
+    return Status::corruption(manifest_path(directory_, recovered.manifest) + ": its event tables hold positions " +
+                              std::to_string(state.version->position_begin()) + " to " +
+                              std::to_string(state.version->position_end()) + " of 0 to " +
+                              std::to_string(state.position_end) + "; run 'hdb-dump verify " + directory_ + "'");
+  }
   id_ = state.store_id;
   epoch_ = state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
@@ -142,6 +154,18 @@ Status Store::remove_orphans(const compaction::Recovered& recovered) {
 
 // Applies the log to the memtable; one that fills is flushed before the next begins, so that memory stays bounded.
 Status Store::replay_group(const wal::Group& group) {
+  const std::shared_ptr<const SealedMemTable> full = apply_group(group);
+  if (full == nullptr) return {};
+  // The floor that the flush records must be durable, and a process that died may have left it to the page cache.
+  auto segment = HDB_TRY(env_.open_log(segment_path(directory_, group.end.segment)));
+  HDB_TRY(segment->sync());
+  HDB_TRY(segment->close());
+  HDB_TRY(env_.sync_directory(log_directory(directory_)));
+  return write_flush(full);
+}
+
+// The memtable, sealed, if the group filled it.
+std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group) {
   MutexLock log_lock(log_mutex_);
   std::shared_ptr<MemTable> memtable;
   {
@@ -162,7 +186,7 @@ Status Store::replay_group(const wal::Group& group) {
   visibility_->open_slot({next_sequence_, next_position_}, 1);
   visibility_->batch_applied(next_sequence_);
   active_claimed_bytes_.store(memtable->bytes(), std::memory_order_relaxed);
-  if (memtable->bytes() < options_.memtable_bytes) return {};
+  if (memtable->bytes() < options_.memtable_bytes) return nullptr;
 
   const auto full = std::make_shared<const SealedMemTable>(SealedMemTable{.table = memtable,
                                                                           .next_sequence = next_sequence_,
@@ -176,12 +200,7 @@ Status Store::replay_group(const wal::Group& group) {
     active_claimed_bytes_.store(0, std::memory_order_relaxed);
     publish_view();
   }
-  // The floor that the flush records must be durable, and a process that died may have left it to the page cache.
-  auto segment = HDB_TRY(env_.open_log(segment_path(directory_, group.end.segment)));
-  HDB_TRY(segment->sync());
-  HDB_TRY(segment->close());
-  HDB_TRY(env_.sync_directory(log_directory(directory_)));
-  return write_flush(full);
+  return full;
 }
 
 Status Store::start_log(const compaction::ManifestState& state) {
@@ -221,6 +240,7 @@ Status Store::start_log(const compaction::ManifestState& state) {
   start.next_position = next_position_;
   log_ = HDB_TRY(wal::Writer::create(env_, directory_, start));
   durable_position_end_.store(next_position_, std::memory_order_release);
+  active_log_bytes_ = log_->live_bytes();
   bool is_replayed = false;
   {
     MutexLock lock(state_mutex_);

@@ -26,22 +26,36 @@ Status Store::check_open() const {
   return Status::error(StatusCode::kClosed, directory_ + ": the engine is closed; open it again");
 }
 
-void Store::publish_view() {
+std::shared_ptr<ReadView> Store::make_view() {
+  constexpr std::size_t kSealedReserve = 64;  // more than can be sealed while the view is being prepared
   auto view = std::make_shared<ReadView>();
+  MutexLock lock(state_mutex_);
+  view->sealed.reserve(sealed_.size() + kSealedReserve);
+  return view;
+}
+
+void Store::publish_view(std::shared_ptr<ReadView> view) {
   view->active = active_;
   view->sealed.assign(sealed_.begin(), sealed_.end());
   view->version = version_;
   visibility_->install(std::move(view));
 }
 
-void Store::notify(Notice notice, const std::string& text) const {
-  if (hooks_.listener) hooks_.listener(notice, text);
+void Store::publish_view() {
+  publish_view(std::make_shared<ReadView>());
 }
 
-void Store::note_background_error(const Status& error) {
+void Store::notify(Notice notice, const std::string& text) const noexcept {
+  if (!hooks_.listener) return;
+  try {
+    hooks_.listener(notice, text);
+  } catch (...) {  // the listener's own trouble: nothing of the store depends on it
+  }
+}
+
+void Store::note_first_error(const Status& error) {
   {
     MutexLock lock(state_mutex_);
-    background_error_ = error;
     if (first_background_error_.ok()) first_background_error_ = error;
   }
   notify(Notice::kError, std::string(error.message()));

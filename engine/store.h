@@ -5,7 +5,7 @@
 // sequence order; manifest_mutex_ across an edit, which makes edits follow one another.
 //
 // thread        runs                        owns                         woken by         stopped by
-// caller        commit.cc read.cc query.cc  its batch, its view          -                -
+// caller        commit.cc read.cc           its batch, its view          -                -
 // flush         flush.cc, one at a time     the oldest sealed memtable   seal_active()    close(), after finishing
 // compaction    compaction.cc, n at a time  its plan's input tables      a flush, itself  close(), at the next block
 // timer         log_timer.cc                -                            an append        close()
@@ -125,11 +125,13 @@ class Store : public std::enable_shared_from_this<Store> {
   // recover.cc: the steps of open(), in order.
   Status take_directory(OpenMode mode);
   Status check_creatable();
+  Status already_a_store() const;
   Status create_files();
   Status recover();
   Status remove_orphans(const compaction::Recovered& recovered);
   Status start_log(const compaction::ManifestState& state);
   Status replay_group(const wal::Group& group);
+  std::shared_ptr<const SealedMemTable> apply_group(const wal::Group& group);
 
   // commit.cc
   struct Fresh;  // the events of a batch the store does not have yet
@@ -138,6 +140,8 @@ class Store : public std::enable_shared_from_this<Store> {
   Status wait_for_room(std::uint64_t batch_bytes);
   void lead_commit();
   Status write_group(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
+  void accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end)
+      HDB_REQUIRES(log_mutex_);
   Status apply(PendingAppend& pending);
   Status make_active_writable(std::uint64_t group_bytes) HDB_REQUIRES(log_mutex_);
   Status seal_active() HDB_REQUIRES(log_mutex_) HDB_EXCLUDES(state_mutex_);
@@ -146,9 +150,11 @@ class Store : public std::enable_shared_from_this<Store> {
     double share = 0;
     double drain_bytes_per_s = 0;  // how fast the debt was last worked off; 0: unknown
     std::string reason;
+    Status error;  // why the debt is not being worked off
+
+    std::chrono::microseconds delay_of(std::uint64_t batch_bytes) const;
   };
   Pressure pressure_now() const HDB_REQUIRES(state_mutex_);
-  static constexpr std::chrono::microseconds kDelayMax{100'000};  // of one append
   // The first error of the log stops all later writes; reads go on.
   void stop_writes(const Status& error);
 
@@ -169,11 +175,13 @@ class Store : public std::enable_shared_from_this<Store> {
   Status wait_for_flushes(SequenceNumber up_to);
   // Records `edit` durably, then shows its version to readers, without the memtable it flushed, if any.
   Status install(const compaction::VersionEdit& edit, const SealedMemTable* flushed);
+  Status record(const compaction::VersionEdit& edit) HDB_REQUIRES(manifest_mutex_);
   FileNumber next_file_number();
 
   // compaction.cc
   void schedule_compactions() HDB_REQUIRES(state_mutex_);
-  void run_compaction(const compaction::Plan& plan);
+  void start_compaction(compaction::Plan plan) HDB_REQUIRES(state_mutex_);
+  void run_compaction(std::shared_ptr<const compaction::Plan> plan);
   Status compact_once(const compaction::Plan& plan);
   void pace_compaction(std::uint64_t bytes);
 
@@ -181,9 +189,12 @@ class Store : public std::enable_shared_from_this<Store> {
   Status close_log();
   Status remove_log_files();
   void publish_view() HDB_REQUIRES(state_mutex_);
-  void notify(Notice notice, const std::string& text) const;
+  // A view with room for the sealed memtables, so that filling it cannot fail.
+  std::shared_ptr<ReadView> make_view() HDB_EXCLUDES(state_mutex_);
+  void publish_view(std::shared_ptr<ReadView> view) HDB_REQUIRES(state_mutex_);
+  void notify(Notice notice, const std::string& text) const noexcept;
   void collect_garbage();
-  void note_background_error(const Status& error);
+  void note_first_error(const Status& error);
 
   // Constant after open.
   const std::string directory_;
@@ -222,7 +233,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Timestamp last_commit_time_ HDB_GUARDED_BY(log_mutex_){};
   RecentIds recent_ids_ HDB_GUARDED_BY(log_mutex_);
   std::uint64_t active_log_bytes_ HDB_GUARDED_BY(log_mutex_) = 0;  // written since the active memtable began
-  bool is_timer_armed_ HDB_GUARDED_BY(log_mutex_) = false;
+  std::optional<std::chrono::nanoseconds> timer_due_ HDB_GUARDED_BY(log_mutex_);  // the next timer set; empty: none
   std::chrono::nanoseconds last_append_ HDB_GUARDED_BY(log_mutex_){0};
   std::optional<std::chrono::nanoseconds> first_unsynced_ HDB_GUARDED_BY(log_mutex_);  // of kInterval appends
 
@@ -235,7 +246,8 @@ class Store : public std::enable_shared_from_this<Store> {
   bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
   std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);
   Status write_error_ HDB_GUARDED_BY(state_mutex_);              // of the log or the manifest: no more writes
-  Status background_error_ HDB_GUARDED_BY(state_mutex_);         // of the last flush or compaction, until one succeeds
+  Status flush_error_ HDB_GUARDED_BY(state_mutex_);              // of the last flush; OK again once one succeeds
+  Status compaction_error_ HDB_GUARDED_BY(state_mutex_);         // likewise
   Status first_background_error_ HDB_GUARDED_BY(state_mutex_);   // what close() reports
   double compact_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;  // of the last compaction; 0: unknown
   double flush_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;    // of the last flush; 0: unknown

@@ -139,7 +139,7 @@ Status Writer::retire_segment() {
   closed_segments_[segment_] = end_;
   closed_bytes_ += end_;
   if (durable_bytes_ < end_) {
-    unsynced_.push_back(std::move(file_));
+    unsynced_.emplace(segment_, std::move(file_));
     return {};
   }
   const Status status = file_->close();
@@ -246,7 +246,7 @@ Status Writer::sync_files() {
 
 Status Writer::sync() {
   if (!first_error_.ok()) return stopped();
-  for (const std::unique_ptr<LogFile>& file : unsynced_) {
+  for (const auto& [segment, file] : unsynced_) {
     if (const Status status = file->sync(); !status.ok()) return poison(status);
     ++syncs_;
     if (const Status status = file->close(); !status.ok()) return poison(status);
@@ -282,6 +282,7 @@ Status Writer::remove_below(LogPoint floor) {
     const auto oldest = closed_segments_.begin();
     const Status status = env_.remove(segment_path(store_, oldest->first));
     if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
+    unsynced_.erase(oldest->first);  // nobody will ask for it: what it held is in tables
     closed_bytes_ -= oldest->second;
     closed_segments_.erase(oldest);
   }

@@ -111,7 +111,8 @@ class Writer {
   std::uint64_t durable_bytes_ = 0;  // of file_: what is durable, from its begin
   bool is_name_durable_ = false;     // the directory was synced since the newest segment was made
   bool is_marked_ = false;           // nothing was appended since the log last said that all of it is durable
-  std::vector<std::unique_ptr<LogFile>> unsynced_;  // older segments with bytes that are not durable, oldest first
+  std::map<SegmentNumber, std::unique_ptr<LogFile>>
+      unsynced_;  // older segments with bytes that are not durable, oldest first
   // The file of segment_ + 1 while the disk was too full to prepare it.
   std::unique_ptr<LogFile> spare_;
 

@@ -173,7 +173,7 @@ class HDB_EXPORT Engine {
 
   // The keyspace called `name` (1..255 B), created durably if the store has none.
   Result<Keyspace> keyspace(std::string_view name);
-  // The existing ones, by name.
+  // The existing ones, by name; none if memory runs out.
   std::vector<std::pair<std::string, Keyspace>> keyspaces() const;
   Status put(Keyspace keyspace, ByteView key, ByteView value);
   Status erase(Keyspace keyspace, ByteView key);
@@ -185,8 +185,8 @@ class HDB_EXPORT Engine {
   Status sync();     // makes every acknowledged append durable
   Status flush();    // memtables to table files; returns when they are durable
   Status compact();  // merges until there is nothing left to merge
-  Stats stats() const;
-  std::string store_id() const;  // a UUID, made at creation
+  Stats stats() const;  // all zero after close(), or if memory runs out
+  std::string store_id() const;  // a UUID, made at creation; empty if memory runs out
 
   // Finishes running work, flushes, and reports the first background error, if any. kBusy while cursors or snapshots
   // live, with the engine still open. The destructor closes too, but cannot report.

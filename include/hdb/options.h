@@ -69,7 +69,7 @@ struct Options {
   // How much larger each keyspace level is than the one above. [2, 100]. Read by: engine/table_settings.cc.
   std::uint32_t level_size_ratio = 10;
 
-  // Threads that flush and compact. [1, 64]. Read by: engine/engine.cc.
+  // Threads that compact; one more flushes. [1, 64]. Read by: engine/engine.cc.
   std::uint32_t background_threads = 2;
   // Bytes per second that compaction may write; 0: as fast as it can. [0, 1 TiB]. Read by: engine/compaction.cc.
   std::uint64_t compaction_bytes_per_s = 0;
