@@ -151,7 +151,6 @@ Status Manifest::start_file(ManifestState state, std::uint64_t edit_number) {
   fresh.number = numbers_();
   HDB_CHECK(fresh.number >= state.next_file_number);
   state.next_file_number = fresh.number.next();
-  fresh.file = HDB_TRY(env_.create(manifest_path(store_, fresh.number)));
   const Buffer header = encode_header(state.store_id, fresh.number);
   fresh.header_checksum = load<ManifestHeader>(header.data()).checksum;
   fresh.chain = fresh.header_checksum;
@@ -163,10 +162,18 @@ Status Manifest::start_file(ManifestState state, std::uint64_t edit_number) {
   // Written before it is true: nobody reads the file until CURRENT names it, which is after the sync.
   const Buffer durable = encode_next(fresh, RecordKind::kDurable, edit_number, {});
   const ByteView pieces[] = {bytes_of(header), bytes_of(snapshot), bytes_of(durable)};
-  HDB_TRY(fresh.file->append(pieces));
-  HDB_TRY(fresh.file->sync());
-  HDB_TRY(env_.sync_directory(store_));
+  const std::string path = manifest_path(store_, fresh.number);
+  fresh.file = HDB_TRY(env_.create(path));
+  Status written = fresh.file->append(pieces);
+  if (written.ok()) written = fresh.file->sync();
+  if (written.ok()) written = env_.sync_directory(store_);
+  if (!written.ok()) {  // else each retry on a full disk would leave a file
+    fresh.file.reset();
+    ignore(env_.remove(path), "the next manifest, or the next open, removes it");
+    return written;
+  }
 
+  // From here on CURRENT may name the fresh file, even if replacing it fails.
   file_.file.reset();
   HDB_TRY(replace_file(env_, current_path(store_), as_bytes(encode_current(fresh.number))));
   file_ = std::move(fresh);
