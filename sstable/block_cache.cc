@@ -70,7 +70,12 @@ void BlockCache::insert(const BlockKey& key, std::shared_ptr<const void> block, 
   }
   if (bytes > shard_bytes || shard.by_key.contains(key)) return;
   shard.by_use.push_front(Node{key, std::move(block), bytes});
-  shard.by_key.emplace(key, shard.by_use.begin());
+  try {
+    shard.by_key.emplace(key, shard.by_use.begin());
+  } catch (...) {  // std::bad_alloc
+    shard.by_use.pop_front();
+    throw;
+  }
   shard.bytes += bytes;
 }
 

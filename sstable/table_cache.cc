@@ -39,7 +39,12 @@ TableCache::OpenTable TableCache::keep(OpenTable table) {
   const auto found = by_number_.find(table.number);
   if (found != by_number_.end()) return *found->second;
   by_use_.push_front(table);
-  by_number_.emplace(table.number, by_use_.begin());
+  try {
+    by_number_.emplace(table.number, by_use_.begin());
+  } catch (...) {  // std::bad_alloc
+    by_use_.pop_front();
+    throw;
+  }
   while (by_use_.size() > open_tables_max_) {
     by_number_.erase(by_use_.back().number);
     closed.splice(closed.begin(), by_use_, std::prev(by_use_.end()));
