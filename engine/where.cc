@@ -28,6 +28,15 @@ Status malformed(std::string_view text) {
                                   "\" is not FIELD OP VALUE, with OP one of = != < <= > >=, nor FIELD exists");
 }
 
+Status invalid(std::string_view text, const std::string& what) {
+  return Status::invalid_argument("condition \"" + std::string(text) + "\": " + what);
+}
+
+// A path has a name before, between and after its dots.
+bool has_empty_part(std::string_view field) noexcept {
+  return field.starts_with('.') || field.ends_with('.') || field.find("..") != std::string_view::npos;
+}
+
 struct Operator {
   std::size_t begin;
   std::size_t end;
@@ -38,11 +47,11 @@ std::optional<Operator> find_operator(std::string_view text) noexcept {
   const std::size_t at = text.find_first_of("=<>");
   if (at == std::string_view::npos) return std::nullopt;
   const bool has_equals = text.substr(at + 1).starts_with('=');
-  const std::size_t end = at + (has_equals ? 2 : 1);  // "==" is "=" to those used to it
+  const std::size_t end = at + (has_equals ? 2 : 1);
   if (text[at] == '<') return Operator{at, end, has_equals ? Comparison::kLessOrEqual : Comparison::kLess};
   if (text[at] == '>') return Operator{at, end, has_equals ? Comparison::kGreaterOrEqual : Comparison::kGreater};
   if (at > 0 && text[at - 1] == '!') return Operator{at - 1, at + 1, Comparison::kNotEqual};
-  return Operator{at, end, Comparison::kEqual};
+  return Operator{at, at + 1, Comparison::kEqual};
 }
 
 bool has_order(Comparison comparison, int order) noexcept {
@@ -166,9 +175,14 @@ Result<Condition> Condition::parse(std::string_view text) {
   const std::optional<Operator> found = find_operator(text);
   Condition condition;
   if (found) {
+    const bool is_equality = found->comparison == Comparison::kEqual || found->comparison == Comparison::kNotEqual;
+    if (is_equality && text.substr(found->end).starts_with('=')) {
+      return invalid(text, found->comparison == Comparison::kEqual ? "use = instead of ==" : "use != instead of !==");
+    }
     condition.field = trimmed(text.substr(0, found->begin));
     condition.comparison = found->comparison;
     condition.value = trimmed(text.substr(found->end));
+    if (!is_equality && condition.value.empty()) return invalid(text, "there is no value to compare with");
   } else {
     constexpr std::string_view kExistsWord = "exists";
     std::string_view field = trimmed(text);
@@ -181,6 +195,9 @@ Result<Condition> Condition::parse(std::string_view text) {
     condition.comparison = Comparison::kExists;
   }
   if (condition.field.empty()) return malformed(text);
+  if (has_empty_part(condition.field)) {
+    return invalid(text, "the field \"" + condition.field + "\" has an empty part; name one on each side of a dot");
+  }
   return condition;
 }
 

@@ -42,9 +42,9 @@ TEST_CASE("conditions are parsed from text") {
         Case{"port != 53", "port", Comparison::kNotEqual, "53"},
         Case{"bytes>=1000", "bytes", Comparison::kGreaterOrEqual, "1000"},
         Case{" a <= b c ", "a", Comparison::kLessOrEqual, "b c"}, Case{"a<1", "a", Comparison::kLess, "1"},
-        Case{"a>1", "a", Comparison::kGreater, "1"}, Case{"a==1", "a", Comparison::kEqual, "1"},
-        Case{"a=", "a", Comparison::kEqual, ""}, Case{"url=x=y>z", "url", Comparison::kEqual, "x=y>z"},
-        Case{"a=b exists", "a", Comparison::kEqual, "b exists"},
+        Case{"a>1", "a", Comparison::kGreater, "1"}, Case{"a=", "a", Comparison::kEqual, ""},
+        Case{"a != ", "a", Comparison::kNotEqual, ""}, Case{"a= =1", "a", Comparison::kEqual, "=1"},
+        Case{"url=x=y>z", "url", Comparison::kEqual, "x=y>z"}, Case{"a=b exists", "a", Comparison::kEqual, "b exists"},
         Case{"answer exists", "answer", Comparison::kExists, ""},
         Case{"\tid.orig_h\texists ", "id.orig_h", Comparison::kExists, ""}}) {
     CAPTURE(expected.text);
@@ -57,6 +57,25 @@ TEST_CASE("conditions are parsed from text") {
   for (const char* wrong : {"", " ", "field", "=value", "!=1", " exists", "exists", "pre-exists", "a is b"}) {
     CAPTURE(wrong);
     CHECK(Condition::parse(wrong).status().code() == StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_CASE("a condition that cannot mean what it says is refused, with its text and the reason") {
+  struct Case {
+    const char* text;
+    const char* reason;
+  };
+  for (const Case& wrong :
+       {Case{"..=1", "empty part"}, Case{".=1", "empty part"}, Case{".a=1", "empty part"}, Case{"a.=1", "empty part"},
+        Case{"a..b=1", "empty part"}, Case{"metadata.=1", "empty part"}, Case{"payload..a<1", "empty part"},
+        Case{"a. exists", "empty part"}, Case{"port >", "no value"}, Case{"port>= ", "no value"},
+        Case{"port<", "no value"}, Case{" port <=\t", "no value"}, Case{"a==1", "use ="}, Case{"a == 1", "use ="},
+        Case{"a==", "use ="}, Case{"a!==1", "use !="}}) {
+    CAPTURE(wrong.text);
+    const Status status = Condition::parse(wrong.text).status();
+    CHECK(status.code() == StatusCode::kInvalidArgument);
+    CHECK(status.message().find('"' + std::string(wrong.text) + '"') != std::string_view::npos);
+    CHECK(status.message().find(wrong.reason) != std::string_view::npos);
   }
 }
 

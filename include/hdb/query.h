@@ -32,7 +32,7 @@ struct Condition {
   Comparison comparison = Comparison::kEqual;
   std::string value{};  // not read by kExists
 
-  // "rcode_name=NXDOMAIN", "port != 53", "bytes>=1000", "answer exists".
+  // "rcode_name=NXDOMAIN", "port != 53", "bytes>=1000", "answer exists". Only = and != take an empty value.
   HDB_EXPORT static Result<Condition> parse(std::string_view text);
 };
 
