@@ -12,7 +12,10 @@ namespace hdb::compaction {
 
 namespace {
 
-constexpr const char* kRestore = "; restore the store from a backup, or salvage its tables with hdb-dump";
+// Damage to a manifest, with its remedy.
+Status damaged(std::string what) {
+  return Status::corruption(std::move(what) + "; restore the store from a backup");
+}
 
 constexpr std::size_t kHeaderChecked = offsetof(ManifestHeader, checksum);
 
@@ -215,20 +218,20 @@ Buffer encode_header(const StoreId& store_id, FileNumber file_number) {
 
 Result<ManifestHeader> decode_header(ByteView bytes, FileNumber number) {
   if (bytes.size() < sizeof(ManifestHeader)) {
-    return Status::corruption("it has " + std::to_string(bytes.size()) + " bytes, less than a manifest's header");
+    return damaged("it has " + std::to_string(bytes.size()) + " bytes, less than a manifest's header");
   }
   const auto header = load<ManifestHeader>(bytes.data());
-  if (header.magic != kManifestMagic) return Status::corruption("it is not a manifest of HDB");
+  if (header.magic != kManifestMagic) return damaged("it is not a manifest of HDB");
   if (header.version > kManifestVersion) {
     return Status::unsupported("it has version " + std::to_string(header.version) + ", this build reads up to " +
                                std::to_string(kManifestVersion) + "; upgrade to open it");
   }
   if (header.checksum != checksum64(bytes.first(kHeaderChecked))) {
-    return Status::corruption("its header is damaged (checksum " + hex(header.checksum) + ")");
+    return damaged("its header is damaged (checksum " + hex(header.checksum) + ")");
   }
   if (header.file_number != number.raw()) {
-    return Status::corruption("it was written as " + manifest_name(FileNumber(header.file_number)) +
-                              "; a manifest is valid only under its own name");
+    return damaged("it was written as " + manifest_name(FileNumber(header.file_number)) +
+                   "; a manifest is valid only under its own name");
   }
   return header;
 }
@@ -283,19 +286,20 @@ Result<RecordsEnd> for_each_record(ByteView manifest, const ManifestHeader& head
       end.reason = status.message();
       break;
     }
-    HDB_TRY(visit(end.offset, record.value()).in_context("at offset " + std::to_string(end.offset)));
+    const Status visited = visit(end.offset, record.value()).in_context("at offset " + std::to_string(end.offset));
+    if (visited.code() == StatusCode::kCorruption) return damaged(std::string(visited.message()));
+    HDB_TRY(visited);
     chain = record->header.checksum;
     end.edit_number = record->header.edit_number;
     end.offset += record->record_bytes;
   }
   const std::string where = "at offset " + std::to_string(end.offset) + ": ";
   if (end.offset == sizeof(ManifestHeader)) {
-    return Status::corruption(where + "the first record is damaged, or missing" +
-                              (end.reason.empty() ? "" : ": " + end.reason) + kRestore);
+    return damaged(where + "the first record is damaged, or missing" + (end.reason.empty() ? "" : ": " + end.reason));
   }
   if (const auto proof = find_proof(manifest, header, end.offset)) {
-    return Status::corruption(where + end.reason + "; the record at offset " + std::to_string(*proof) +
-                              " proves that it was durable" + kRestore);
+    return damaged(where + end.reason + "; the record at offset " + std::to_string(*proof) +
+                   " proves that it was durable");
   }
   return end;
 }
@@ -365,7 +369,8 @@ Result<AddedTable> decode_added_table(ByteView value) {
       key->assign(bytes.begin(), bytes.end());
     }
   } else {
-    return Status::unsupported("the table is of kind " + std::to_string(kind) + ", written by a newer version");
+    return Status::unsupported("the table is of kind " + std::to_string(kind) +
+                               ", written by a newer version; upgrade to read it");
   }
   HDB_TRY(expect_end(cursor));
   return AddedTable{level, std::make_shared<const sstable::TableMeta>(std::move(meta))};

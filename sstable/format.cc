@@ -151,7 +151,7 @@ Result<Footer> decode_footer(ByteView bytes) {
   const auto version = load<std::uint32_t>(bytes.data() + 44);
   if (version != kTableVersion) {
     return Status::unsupported("table has format version " + std::to_string(version) + ", this build reads version " +
-                               std::to_string(kTableVersion) + "; open the store with the version that wrote it");
+                               std::to_string(kTableVersion) + "; upgrade to open it");
   }
   Footer footer;
   footer.properties = {load<std::uint64_t>(bytes.data()), load<std::uint32_t>(bytes.data() + 8)};
@@ -159,7 +159,7 @@ Result<Footer> decode_footer(ByteView bytes) {
   footer.number = FileNumber(load<std::uint64_t>(bytes.data() + 16));
   footer.file_bytes = load<std::uint64_t>(bytes.data() + 24);
   if (footer.kind != TableKind::kEvents && footer.kind != TableKind::kKeys) {
-    return Status::unsupported("table is of a kind this build does not know; open the store with a newer version");
+    return Status::unsupported("table is of a kind this build does not know; upgrade to open it");
   }
   return footer;
 }

@@ -20,6 +20,16 @@ Status check_expected(const Table& table, const TableMeta& expected) {
              std::to_string(expected.entry_count) + " in " + std::to_string(expected.file_bytes) + ", or other bounds");
 }
 
+// A missing file comes with its remedy.
+template <typename Table>
+Result<std::shared_ptr<const Table>> open_named(Env& env, const std::string& path, FileNumber number,
+                                                BlockCache& blocks) {
+  auto table = Table::open(env, path, number, blocks);
+  if (table.ok() || table.status().code() != StatusCode::kNotFound) return table;
+  return Status::not_found(std::string(table.status().message()) +
+                           "; the manifest names this table: restore it from a backup");
+}
+
 }  // namespace
 
 TableCache::TableCache(Env& env, std::string store, std::uint32_t open_tables_max, BlockCache& blocks)
@@ -57,7 +67,7 @@ Result<std::shared_ptr<const EventTable>> TableCache::get_events(const TableMeta
   OpenTable open = find(meta.number);
   if (open.events == nullptr) {
     open.number = meta.number;
-    open.events = HDB_TRY(EventTable::open(env_, table_path(store_, meta.number), meta.number, blocks_));
+    open.events = HDB_TRY(open_named<EventTable>(env_, table_path(store_, meta.number), meta.number, blocks_));
     HDB_TRY(check_expected(*open.events, meta));
     open = keep(std::move(open));
   }
@@ -69,7 +79,7 @@ Result<std::shared_ptr<const KeyTable>> TableCache::get_keys(const TableMeta& me
   OpenTable open = find(meta.number);
   if (open.keys == nullptr) {
     open.number = meta.number;
-    open.keys = HDB_TRY(KeyTable::open(env_, table_path(store_, meta.number), meta.number, blocks_));
+    open.keys = HDB_TRY(open_named<KeyTable>(env_, table_path(store_, meta.number), meta.number, blocks_));
     HDB_TRY(check_expected(*open.keys, meta));
     open = keep(std::move(open));
   }
