@@ -51,6 +51,7 @@ Status Store::take_directory(OpenMode mode) {
   }
   if (!is_store) {
     if (mode == OpenMode::kOpen) {
+      HDB_TRY(check_holds_no_data());
       return Status::not_found(directory_ +
                                ": is not an HDB store (it has no file CURRENT); create one with 'hdb init'");
     }
@@ -74,6 +75,11 @@ Status Store::check_creatable() {
     return Status::invalid_argument(directory_ + ": holds other files (" + name +
                                     ") and is no store; choose an empty or a new directory");
   }
+  return check_holds_no_data();
+}
+
+// Without CURRENT nothing says what the data is: neither to be opened, nor to be built upon.
+Status Store::check_holds_no_data() {
   for (const std::string& held : {log_directory(directory_), table_directory(directory_)}) {
     if (HDB_TRY(list_if_present(env_, held)).empty()) continue;
     return Status::corruption(directory_ + ": has data in " + held +

@@ -125,6 +125,7 @@ class Store : public std::enable_shared_from_this<Store> {
   // recover.cc: the steps of open(), in order.
   Status take_directory(OpenMode mode);
   Status check_creatable();
+  Status check_holds_no_data();
   Status already_a_store() const;
   Status create_files();
   Status recover();

@@ -77,6 +77,7 @@ TEST_CASE("a store that lost its file CURRENT is not started anew") {
   }
   REQUIRE(env.remove("store/CURRENT").ok());
   CHECK(open_store(env, "store", {}, 1).status().code() == StatusCode::kCorruption);
+  CHECK(open_store(env, "store", {}, 1, OpenMode::kOpen).status().code() == StatusCode::kCorruption);
 }
 
 TEST_CASE("a store is open once") {
@@ -437,6 +438,64 @@ TEST_CASE("files left by a process that died are removed at the next open") {
   CHECK(store->get(Position{0}).value()->type() == "kept");
   CHECK(env.list("store/sstables").value().size() == 1);
   CHECK(!env.exists("store/CURRENT.tmp").value());
+}
+
+TEST_CASE("an interval append is synced in time also when a later timer is set already") {
+  MemoryEnv env;
+  Options options = shrunk(presets::durable());
+  options.sync_interval_ms = 5;
+  const TestStore store = opened(env, options);
+  REQUIRE(store->append(Event{.type = "synced"}).ok());
+  CHECK(store.background->last_delay() > std::chrono::milliseconds(50));
+  const Event event{.type = "interval"};
+  REQUIRE(store->append(Batch{.events = {&event, 1}, .durability = Durability::kInterval}).ok());
+  CHECK(store.background->last_delay() <= std::chrono::milliseconds(5));
+}
+
+TEST_CASE("a full disk at a manifest edit refuses it and takes it again once there is room") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  REQUIRE(store->append(Event{.type = "first"}).ok());
+  env.limit_bytes(env.bytes_used());
+  CHECK(store->keyspace("refused").status().code() == StatusCode::kNoSpace);
+  CHECK(store->flush().code() == StatusCode::kNoSpace);
+  env.limit_bytes(1u << 30);
+  CHECK(store->keyspace("taken").ok());
+  CHECK(store->flush().ok());
+  CHECK(store->append(Event{.type = "second"}).ok());
+  CHECK(store->stats().events == 2);
+}
+
+TEST_CASE("a compaction that failed once is done by the next") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  for (int round = 0; round < 2; ++round) {
+    REQUIRE(store->append(Event{.type = "t"}).ok());
+    REQUIRE(store->flush().ok());
+  }
+  env.fail_at(env.operations() + 2);
+  CHECK(!store->compact().ok());
+  CHECK(store->compact().ok());
+  CHECK(store->stats().event_tables == 1);
+}
+
+TEST_CASE("the inputs of a compaction leave the disk when it ends, unless somebody reads them") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  const auto write_two_tables = [&store] {
+    for (int round = 0; round < 2; ++round) {
+      REQUIRE(store->append(Event{.type = "t"}).ok());
+      REQUIRE(store->flush().ok());
+    }
+  };
+  write_two_tables();
+  REQUIRE(store->compact().ok());
+  CHECK(env.list("store/sstables").value().size() == 1);
+  const StoredEvent held = *store->get(Position{0}).value();
+  write_two_tables();
+  REQUIRE(store->compact().ok());
+  CHECK(held.type() == "t");
+  CHECK(env.list("store/sstables").value().size() == 1);
 }
 
 TEST_CASE("with many threads every append gets its own dense positions and is seen at once by its caller") {

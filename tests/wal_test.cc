@@ -591,6 +591,20 @@ TEST_CASE("segments below a floor are deleted, never the one being written, and 
   CHECK(log.writer->live_bytes() == end.offset);
 }
 
+TEST_CASE("a segment deleted below the floor is let go of: nothing of it is synced any more") {
+  TestLog log(1u << 20);
+  std::mt19937_64 random(1);
+  REQUIRE(log.open().ok());
+  for (int segment = 0; segment < 4; ++segment) {
+    REQUIRE(log.append_random(random, /*is_durable=*/false, 300).ok());
+    REQUIRE(log.writer->start_segment().ok());
+  }
+  REQUIRE(log.writer->remove_below(log.writer->end()).ok());
+  const std::uint64_t syncs = log.writer->syncs();
+  REQUIRE(log.writer->sync().ok());
+  CHECK(log.writer->syncs() <= syncs + 1);
+}
+
 TEST_CASE("a file that is no log, a newer one, a damaged one and one of another store have their own errors") {
   TestLog log(1u << 20);
   write_three_durable(log);

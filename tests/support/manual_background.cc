@@ -8,7 +8,8 @@ void ManualBackground::submit(Priority, std::function<void()> task) {
   tasks_.push_back(std::move(task));
 }
 
-void ManualBackground::after(std::chrono::milliseconds, std::function<void()> task) {
+void ManualBackground::after(std::chrono::milliseconds delay, std::function<void()> task) {
+  last_delay_ = delay;
   timers_.push_back(std::move(task));
 }
 

@@ -27,7 +27,8 @@ class ManualBackground final : public Background {
   void run_tasks();
   // Runs the timers that are waiting now, whatever their delay.
   void run_timers();
-  std::size_t task_count() const noexcept { return tasks_.size(); }
+  // How long the timer set last was to wait.
+  std::chrono::milliseconds last_delay() const noexcept { return last_delay_; }
 
  private:
   void run_one();
@@ -35,6 +36,7 @@ class ManualBackground final : public Background {
   std::mt19937_64 random_;
   std::vector<std::function<void()>> tasks_;
   std::vector<std::function<void()>> timers_;
+  std::chrono::milliseconds last_delay_{0};
 };
 
 // Each look at it moves it on by a microsecond. Single-owner.
