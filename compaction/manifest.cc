@@ -176,6 +176,7 @@ Status Manifest::start_file(ManifestState state, std::uint64_t edit_number) {
   // From here on CURRENT may name the fresh file, even if replacing it fails.
   file_.file.reset();
   HDB_TRY(replace_file(env_, current_path(store_), as_bytes(encode_current(fresh.number))));
+  replaced_bytes_ += file_.offset;
   file_ = std::move(fresh);
   state_ = std::move(state);
   edit_number_ = edit_number;

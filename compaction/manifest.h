@@ -55,6 +55,8 @@ class Manifest {
   FileNumber number() const noexcept { return file_.number; }
   std::uint64_t edit_number() const noexcept { return edit_number_; }
   std::uint64_t file_bytes() const noexcept { return file_.offset; }
+  // By this object, into all its files.
+  std::uint64_t bytes_written() const noexcept { return replaced_bytes_ + file_.offset; }
 
  private:
   Manifest(Env& env, std::string store, ManifestState state, std::uint64_t edit_number, FileNumbers numbers);
@@ -84,6 +86,7 @@ class Manifest {
   ManifestState state_;
   std::uint64_t edit_number_;
   File file_;
+  std::uint64_t replaced_bytes_ = 0;  // of the files before file_
 };
 
 }  // namespace hdb::compaction

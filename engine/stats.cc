@@ -28,7 +28,7 @@ Stats Store::stats() {
   stats.torn_tail_bytes_cut = value_of(counters_.torn_tail_bytes_cut);
   {
     MutexLock lock(manifest_mutex_);
-    stats.manifest_bytes_written = manifest_->file_bytes();
+    stats.manifest_bytes_written = manifest_->bytes_written();
   }
   {
     MutexLock lock(log_mutex_);
