@@ -44,6 +44,13 @@ Result<std::optional<FileKind>> kind_by_magic(Env& env, const std::string& path)
   return last == sstable::kTableMagic ? std::optional(FileKind::kTable) : none;
 }
 
+// Messages on tables send their reader to hdb-dump verify, which is what he runs.
+std::string with_remedy_here(std::string_view message) {
+  const std::size_t advice = message.find("; run 'hdb-dump verify");
+  if (advice == std::string_view::npos) return std::string(message);
+  return std::string(message.substr(0, advice)) + "; restore it from a backup";
+}
+
 // One verification of one store. Single-owner.
 class Verification {
  public:
@@ -55,6 +62,12 @@ class Verification {
   Result<std::optional<compaction::Recovered>> check_manifest();
   Status check_tables(const compaction::ManifestState* state);
   Status check_log(const compaction::ManifestState* state);
+  // The file within the store that an error's message begins with, or `otherwise`.
+  std::string path_of(const Status& error, const std::string& otherwise) const {
+    const std::string_view message = error.message();
+    if (!message.starts_with(store_ + "/")) return otherwise;
+    return std::string(message.substr(0, message.find_first_of(": ", store_.size())));
+  }
   void show_segments(const wal::ReplayEnd& end);
   Status check_strangers(const std::optional<compaction::Recovered>& recovered);
   Result<std::vector<std::string>> names_in(const std::string& directory);
@@ -63,10 +76,11 @@ class Verification {
     ++result_.files;
     line("ok", path, detail);
   }
-  void bad(const std::string& path, const std::string& detail) {
+  void bad(const std::string& path, const Status& status) {
     ++result_.files;
     ++result_.errors;
-    line("error", path, detail);
+    if (status.code() == StatusCode::kUnsupported) ++result_.newer;
+    line("error", path, with_remedy_here(status.message()));
   }
   void orphan(const std::string& path, const std::string& detail) {
     ++result_.orphans;
@@ -74,8 +88,10 @@ class Verification {
   }
   // "ok      sstables/000004.sst  1000 events": the path within the store, which `detail` need not repeat.
   void line(const std::string& verdict, const std::string& path, std::string detail) {
-    const std::string prefix = path + ": ";
-    if (detail.starts_with(prefix)) detail.erase(0, prefix.size());
+    for (const char* separator : {": ", " "}) {
+      const std::string prefix = path + separator;
+      if (detail.starts_with(prefix)) detail.erase(0, prefix.size());
+    }
     std::string text = verdict;
     text.resize(8, ' ');
     sink_(text + path.substr(store_.size() + 1) + "  " + detail);
@@ -111,6 +127,7 @@ Result<std::optional<compaction::Recovered>> Verification::check_manifest() {
     good(current, "names " + manifest_name(recovered->manifest));
     std::string detail = std::to_string(recovered->state.version->table_count()) + " tables, edit " +
                          std::to_string(recovered->edit_number);
+    result_.torn_bytes += recovered->torn_bytes;
     if (recovered->torn_bytes > 0) detail += ", " + std::to_string(recovered->torn_bytes) + " bytes of a torn edit";
     good(manifest_path(store_, recovered->manifest), detail);
     return std::optional(std::move(recovered).value());
@@ -119,8 +136,7 @@ Result<std::optional<compaction::Recovered>> Verification::check_manifest() {
   if (status.code() == StatusCode::kNotFound && !HDB_TRY(env_.exists(current))) return status;
   // Which of the two files is to blame: the message begins with its path.
   if (!status.message().starts_with(current)) good(current, "names a manifest");
-  const std::string_view path = status.message().substr(0, status.message().find(": "));
-  bad(path.starts_with(store_ + "/") ? std::string(path) : current, std::string(status.message()));
+  bad(path_of(status, current), status);
   return none;
 }
 
@@ -129,7 +145,10 @@ Status Verification::check_tables(const compaction::ManifestState* state) {
   const auto check = [this](FileNumber number, const sstable::TableMeta* meta) {
     const std::string path = table_path(store_, number);
     const Status status = sstable::verify_table(env_, path, number, meta);
-    if (!status.ok()) return bad(path, std::string(status.message()));
+    if (status.code() == StatusCode::kNotFound) {
+      return bad(path, Status::not_found("it is missing; restore it from a backup"));
+    }
+    if (!status.ok()) return bad(path, status);
     if (meta == nullptr) return good(path, "sound by itself");
     good(path, std::to_string(meta->entry_count) +
                    (meta->kind == sstable::TableKind::kEvents ? " events" : " versions of keys"));
@@ -156,9 +175,7 @@ Status Verification::check_log(const compaction::ManifestState* state) {
     show_segments(end.value());
     return {};
   }
-  const std::string_view message = end.status().message();
-  const std::string path(message.substr(0, message.find(": ")));
-  bad(path.starts_with(store_ + "/") ? path : log_directory(store_), std::string(message));
+  bad(path_of(end.status(), log_directory(store_)), end.status());
   return {};
 }
 
@@ -179,7 +196,7 @@ void Verification::show_segments(const wal::ReplayEnd& end) {
   for (const SegmentNumber number : end.torn_segments) good(segment_path(store_, number), "part of the torn tail");
   for (const SegmentNumber number : end.orphans) orphan(segment_path(store_, number), "of an open that was cut short");
   for (const SegmentNumber number : end.below_floor) orphan(segment_path(store_, number), "already in tables");
-  result_.torn_bytes = end.torn_bytes;
+  result_.torn_bytes += end.torn_bytes;
 }
 
 // What lies in the store's directories that nothing names. Orphans of an open log are the replay's to tell.

@@ -40,10 +40,27 @@ int dump(const std::string& path, bool is_json) {
   const dump::DumpOptions options{.form = is_json ? dump::Form::kJsonLines : dump::Form::kAnnotated};
   const Status status = dump::dump_file(posix_env(), path, options, print_line);
   std::fflush(stdout);
+  if (status.code() == StatusCode::kNotFound) return fail(std::string(status.message()) + "; check the name", kUsage);
   return status.ok() ? kAllWell : fail(status);
 }
 
+std::string count_of(std::uint64_t count, const std::string& what) {
+  return std::to_string(count) + (count == 1 ? " file " : " files ") + what;
+}
+
+// What to do about the errors.
+std::string summary_of(const dump::VerifyResult& result) {
+  const std::uint64_t damaged = result.errors - result.newer;
+  std::string text;
+  if (damaged > 0) text = count_of(damaged, "damaged or missing; restore from a backup");
+  if (result.newer == 0) return text;
+  return text + (text.empty() ? "" : "; ") + count_of(result.newer, "of a newer version; check with a newer hdb-dump");
+}
+
 int verify(const std::string& store) {
+  if (const auto names = posix_env().list(store); !names.ok()) {
+    return fail(std::string(names.status().message()) + "; give the directory of a store", kUsage);
+  }
   const Result<dump::VerifyResult> result = dump::verify_store(posix_env(), store, print_line);
   if (!result.ok()) {
     std::fflush(stdout);
@@ -54,7 +71,7 @@ int verify(const std::string& store) {
              " bytes of torn tail");
   std::fflush(stdout);
   if (result->errors == 0) return kAllWell;
-  return fail(store + ": " + std::to_string(result->errors) + " damaged files; restore them from a backup", kDamage);
+  return fail(store + ": " + summary_of(result.value()), kDamage);
 }
 
 int run(int argc, char** argv) {
