@@ -195,8 +195,106 @@ def test_a_last_line_without_newline_is_taken_once_it_is_whole(scratch):
     begins(ingest(store, "--format", "lines", plain), "2 events, 0 bad lines")
     with plain.open("a") as file:
         file.write("\n\nthree\n")
-    begins(ingest(store, "--format", "lines", plain), "2 events, 0 bad lines")
+    done = ingest(store, "--format", "lines", plain)
+    begins(done, "2 events, 0 bad lines")
+    check(done.err == "", done.err)
 
+
+def test_a_last_line_that_was_taken_before_it_was_whole_is_named_when_the_rest_comes(scratch):
+    store, log = scratch / "store", scratch / "plain.txt"
+    log.write_text("one\ntw")
+    ingest(store, "--format", "lines", log)
+    with log.open("a") as file:
+        file.write("o\nthree\n")
+    done = ingest(store, "--format", "lines", log)
+    begins(done, "2 events, 0 bad lines")
+    check(done.err.count("\n") == 1 and f"{log}:2: " in done.err, done.err)
+    check(raw(store) == b"one\ntw\no\nthree\n", str(raw(store)))
+    check("newline" in ok("ingest", "--help").out, "the help does not say it")
+
+
+def test_what_is_no_regular_file_is_read_once_and_whole(scratch):
+    def lines(begin, end):
+        return "".join(f"{n}\n" for n in range(begin, end)).encode()
+
+    store, fifo = scratch / "store", scratch / "pipe.log"
+    os.mkfifo(fifo)
+    expected = b""
+    packed = gzip.compress(lines(200, 300))
+    for name, sent in ((fifo, lines(0, 5)), (fifo, lines(5, 10)), (fifo, lines(0, 20000)), (fifo, packed), (fifo, b"")):
+        copy = "import sys; sent = sys.stdin.buffer.read(); open(sys.argv[1], 'wb').write(sent)"
+        writer = subprocess.Popen([sys.executable, "-c", copy, name], stdin=subprocess.PIPE)
+        writer.stdin.write(sent)
+        writer.stdin.close()
+        text = gzip.decompress(sent) if sent == packed else sent
+        begins(ingest(store, "--format", "lines", name), f"{text.count(b'%c' % 10)} events, 0 bad lines")
+        check(writer.wait(60) == 0, "the writer failed")
+        expected += text
+    for sent in (lines(0, 5), lines(0, 5)):
+        begins(ingest(store, "--format", "lines", "/dev/stdin", input=sent), "5 events, 0 bad lines")
+        expected += sent
+    read_end, write_end = os.pipe()
+    os.write(write_end, lines(7, 12))
+    os.close(write_end)
+    begins(ingest(store, "--format", "lines", f"/dev/fd/{read_end}", pass_fds=(read_end,)), "5 events, 0 bad lines")
+    os.close(read_end)
+    expected += lines(7, 12)
+    check(raw(store) == expected, f"{count(store)} events, or not the bytes sent")
+    refused(1, [str(scratch / "none")], "ingest", "--dir", store, "--format", "lines", scratch / "none")
+
+
+def numbered(numbers, note):
+    return "".join(json.dumps({"uid": f"C{n}", "note": note}) + "\n" for n in numbers)
+
+
+def test_lines_whose_id_is_stored_with_other_content_are_reported_and_the_others_stored(scratch):
+    store, log = scratch / "store", scratch / "b.json"
+    options = ("ingest", "--dir", store, "--format", "ndjson", "--id-field", "uid")
+    ok(*options, "-", input=numbered((3, 40, 59), "before").encode())
+    log.write_text(numbered(range(60), "after"))
+    for batch in (7, 1000):
+        done = run(*options, "--batch", batch, *(["--restart"] if batch == 1000 else []), log)
+        check(done.returncode == 1, f"exit {done.returncode}")
+        reports = done.err.splitlines()
+        check([report.split(": ")[1] for report in reports] == [f"{log}:{n + 1}" for n in (3, 40, 59)], done.err)
+        check(all("other content" in report for report in reports), done.err)
+        begins(done, "57 events, 3 bad lines" if batch == 7 else "0 events, 3 bad lines, 57 duplicates")
+        check(raw(store).decode() == numbered((3, 40, 59), "before") +
+              numbered((n for n in range(60) if n not in (3, 40, 59)), "after"), "not the good lines in their order")
+    again = ok(*options, log)
+    begins(again, "0 events, 0 bad lines")
+    with log.open("a") as file:
+        file.write(numbered((60,), "after"))
+    begins(ok(*options, log), "1 events, 0 bad lines, 0 duplicates")
+    # Two lines of one batch.
+    done = run(*options, "-", input=(numbered((100,), "a") + numbered((100, 101), "b")).encode())
+    check(done.returncode == 1 and "standard input:2: " in done.err, done.err)
+    begins(done, "2 events, 1 bad lines")
+
+
+def test_a_conflict_stops_at_its_line_if_asked_to(scratch):
+    store, log = scratch / "store", scratch / "b.json"
+    options = ("ingest", "--dir", store, "--format", "ndjson", "--id-field", "uid", "--on-error", "stop")
+    ok(*options, "-", input=numbered((30,), "before").encode())
+    log.write_text(numbered(range(60), "after"))
+    for events in (30, 0):
+        done = refused(1, [f"{log}:31: ", "other content"], *options, log)
+        begins(done, f"{events} events, 1 bad lines, 0 duplicates")
+        check(count(store) == 31, f"{count(store)} events")
+    done = run(*options[:-2], log)
+    begins(done, "29 events, 1 bad lines, 0 duplicates")
+    check(done.returncode == 1 and count(store) == 60, f"exit {done.returncode}, {count(store)} events")
+
+
+def test_help_lists_the_words_an_option_takes(scratch):
+    for verb, words in (("query", ["{position,-position,", ",time,-time,", "{raw,ndjson,table,count}"]),
+                        ("ingest", ["{zeek,ndjson,lines}", "{none,interval,sync}", "{skip,stop}", "{content}"]),
+                        ("get", ["{raw,ndjson,table}"]), ("stats", ["{table,json}"])):
+        text = ok(verb, "--help").out
+        for word in words + ["this run only"]:
+            check(word in text, f"no {word} in the help of {verb}: {text}")
+        check(all(letter.isprintable() or letter == "\n" for letter in text) and "->" not in text, text)
+    check(ok("--version").out == "hdb 0.1.0\n", "--version")
 
 def test_standard_input_is_taken_and_packed_input_is_unpacked(scratch):
     store = scratch / "store"
@@ -219,7 +317,7 @@ def test_ids_make_an_ingest_idempotent(scratch):
     begins(ingest(store, "--format", "ndjson", "--id-field", "uid", "-", input=sample(5).encode()),
            "0 events, 0 bad lines, 5 duplicates")
     other = sample(1).replace("10.9.9.9", "10.9.9.8").encode()
-    refused(1, ["standard input:1-1"], "ingest", "--dir", store, "--format", "ndjson", "--id-field", "uid", "-", input=other)
+    refused(1, ["standard input:1: "], "ingest", "--dir", store, "--format", "ndjson", "--id-field", "uid", "-", input=other)
     check(count(store) == 125, f"{count(store)} events")
 
 
@@ -320,7 +418,14 @@ def test_arguments_that_make_no_sense_are_usage_errors(scratch):
             (["--nonsense"], "query", "--dir", store, "--nonsense"),
             (["--dir"], "query"),
             ([], ),
-            (["frobnicate"], "frobnicate"),
+            (["frobnicate", "init", "ingest", "get", "query", "stats", "compact", "verify"], "frobnicate"),
+            *(([option], "query", "--dir", store, option, "")
+              for option in ("--from", "--to", "--commit-from", "--commit-to", "--resume", "--order", "--where",
+                             "--type", "--limit", "--preset", "--config", "--set")),
+            *(([option], "ingest", "--dir", store, "--format", "zeek", option, "", "-")
+              for option in ("--mapping", "--id-field", "--acks", "--durability", "--on-error")),
+            (["--from"], "query", "--dir", store, "--from="),
+            (["--dir"], "query", "--dir", ""),
             (["durable", "archive"], "init", "--dir", scratch / "a", "--preset", "fastest"),
             (["memtable_bytes"], "init", "--dir", scratch / "a", "--set", "memtable_bytes=1"),
             (["nonsense"], "init", "--dir", scratch / "a", "--set", "nonsense=1"),
@@ -364,6 +469,7 @@ def test_stores_that_cannot_be_opened_are_named(scratch):
     while not (acks.exists() and acks.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
     refused(1, [str(store)], "query", "--dir", store)
+    check(refused(1, [str(store)], "verify", "--dir", store).out == "", "verify began with a store that another has open")
     holder.kill()
     holder.communicate()
 

@@ -17,6 +17,8 @@ namespace hdb::cli {
 
 namespace {
 
+constexpr std::string_view kVersion = "0.1.0";
+
 struct Verb {
   std::string_view name;
   std::string_view purpose;
@@ -46,18 +48,34 @@ bool is_unknown_verb(std::string_view word) {
   return std::none_of(std::begin(kVerbs), std::end(kVerbs), [word](const Verb& verb) { return verb.name == word; });
 }
 
+std::string verb_names() {
+  std::string names;
+  for (const Verb& verb : kVerbs) names += fmt::format("{}{}", names.empty() ? "" : ", ", verb.name);
+  return names;
+}
+
+// An option that is given nothing, as an unset variable of a script gives it, must not mean that it was not given.
+void refuse_empty_values(CLI::App& command) {
+  const auto check = [](const std::string& value) { return std::string(value.empty() ? "is given no value" : ""); };
+  for (CLI::Option* const option : command.get_options([](const CLI::Option*) { return true; })) {
+    if (option->get_items_expected_max() > 0) option->check(check);
+  }
+}
+
 int run(int argc, char** argv) {
   if (argc > 1 && is_unknown_verb(argv[1])) {
-    fmt::print(stderr, "hdb: \"{}\" is not a verb; see hdb --help\n", argv[1]);
+    fmt::print(stderr, "hdb: \"{}\" is not a verb; the verbs are {}\n", argv[1], verb_names());
     return static_cast<int>(ExitCode::kUsage);
   }
   CLI::App app("An embedded, durable, ordered store of events.", "hdb");
   app.require_subcommand(1);
+  app.set_version_flag("--version", fmt::format("hdb {}", kVersion), "print the version");
   app.footer("Times are 2018-03-24T17:15:20Z, epoch numbers, or relative (-15m). hdb VERB --help tells more.");
   std::vector<std::pair<CLI::App*, Run>> runs;
   for (const Verb& verb : kVerbs) {
     CLI::App* const command = app.add_subcommand(std::string(verb.name), std::string(verb.purpose));
     runs.emplace_back(command, verb.add(*command));
+    refuse_empty_values(*command);
   }
   try {
     app.parse(argc, argv);

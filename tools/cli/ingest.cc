@@ -65,8 +65,7 @@ Result<AcksFile> open_acks(const std::string& path) {
 Result<std::uint64_t> check_files(const std::vector<std::string>& files) {
   std::uint64_t bytes = 0;
   for (const std::string& file : files) {
-    if (file == "-") continue;
-    HDB_TRY(InputStream::open(file));
+    HDB_TRY(check_readable(file));
     bytes += HDB_TRY(stamp_of(file)).bytes;
   }
   return bytes;
@@ -99,6 +98,10 @@ Result<ExitCode> ingest_files(Engine& engine, const IngestArguments& arguments, 
       fmt::print(stderr, "hdb ingest: further bad lines are counted, not shown\n");
     }
   };
+  hooks.on_remark = [&meter](std::string_view remark) {
+    meter.clear();
+    fmt::print(stderr, "hdb ingest: {}\n", remark);
+  };
   hooks.on_acknowledged = [acks](Position first, std::uint64_t count) {
     if (acks == nullptr) return;
     fmt::print(acks, "{} {}\n", first, count);
@@ -117,8 +120,9 @@ Result<ExitCode> ingest_files(Engine& engine, const IngestArguments& arguments, 
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   fmt::print("{}\n", summary(job.totals(), elapsed.count()));
   if (!failure.ok()) return failure;
-  const bool has_nothing_good = job.totals().events == 0 && job.totals().duplicates == 0;
-  return job.totals().bad_lines > 0 && has_nothing_good ? ExitCode::kFailed : ExitCode::kOk;
+  const IngestTotals& totals = job.totals();
+  const bool has_nothing_good = totals.bad_lines > 0 && totals.events == 0 && totals.duplicates == 0;
+  return has_nothing_good || totals.conflicts > 0 ? ExitCode::kFailed : ExitCode::kOk;
 }
 
 Result<ExitCode> run_ingest(const CLI::App& command, const IngestArguments& arguments) {
@@ -152,8 +156,10 @@ Run add_ingest(CLI::App& command) {
                      "a TOML file that names the fields of each attribute [presets/mappings/zeek.toml or ndjson.toml]");
   auto* const id_field = command.add_option(
       "--id-field", arguments->id_field, "the field that is the event's id: appending the same again changes nothing");
-  add_choice(command, "--id-from", arguments->settings.has_content_ids, {{"content", true}},
-             "content: the id is made of the line's bytes, so that a replay is no duplicate")
+  add_choice(
+      command, "--id-from", arguments->settings.has_content_ids, {{"content", true}},
+      "content: the id is made of the line's bytes, so that a replay is no duplicate; equal lines, also within a "
+      "file, become one event")
       ->excludes(id_field);
   add_choice(command, "--durability", arguments->settings.durability,
              {{"none", Durability::kNone}, {"interval", Durability::kInterval}, {"sync", Durability::kSync}},
@@ -161,12 +167,19 @@ Run add_ingest(CLI::App& command) {
   command.add_option("--batch", arguments->settings.batch_events, "events committed at once [2000]")
       ->check(CLI::Range(1, 1'000'000));
   command.add_option("--acks", arguments->acks, "appends 'FIRST COUNT' for each range of positions acknowledged");
-  add_choice(command, "--on-error", arguments->settings.stops_at_bad_line, {{"skip", false}, {"stop", true}},
-             "at a bad line: skip it (exit 0, but 1 if there was nothing else) or stop (exit 1) [skip]");
+  add_choice(
+      command, "--on-error", arguments->settings.stops_at_bad_line, {{"skip", false}, {"stop", true}},
+      "at a bad line, skip: go on (exit 0; 1 if there was nothing else, or if an id is stored with other content), "
+      "stop: keep what is before it (exit 1) [skip]");
   command.add_flag("--restart", arguments->settings.starts_anew, "take every file from its beginning");
   command
-      .add_option("files", arguments->files, "plain, .gz or .zst; - is standard input, which alone cannot be resumed")
+      .add_option("files", arguments->files,
+                  "plain, .gz or .zst; - is standard input, which, as pipes and devices, cannot be resumed")
       ->required();
+  command.footer(
+      "The last line of a file is taken in even if no newline ends it, unless it is a bad line. If the file has grown "
+      "by the next time, what was added to that line becomes an event of its own, and a message says so; rotate logs "
+      "at line ends, or take a log in when its writer is between lines.");
   return [arguments, &command] { return run_ingest(command, *arguments); };
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <hdb/engine.h>
 
@@ -23,13 +24,14 @@ struct IngestSettings {
   bool has_content_ids = false;
   std::size_t batch_events = 2000;
   std::optional<Durability> durability;  // absent: the store's
-  bool stops_at_bad_line = false;
-  bool starts_anew = false;  // takes no file as known
+  bool stops_at_bad_line = false;        // also at one whose id is stored with other content
+  bool starts_anew = false;              // takes no file as known
 };
 
 struct IngestTotals {
   std::uint64_t events = 0;
   std::uint64_t bad_lines = 0;
+  std::uint64_t conflicts = 0;  // of the bad lines: the id is stored with other content
   std::uint64_t duplicates = 0;
   std::uint64_t files = 0;
   std::uint64_t files_done_before = 0;  // of these: nothing had changed since they were taken in
@@ -39,6 +41,7 @@ struct IngestTotals {
 // What a run tells while it goes on.
 struct IngestHooks {
   std::function<void(std::string_view report)> on_bad_line;  // "FILE:LINE: why"
+  std::function<void(std::string_view remark)> on_remark;    // "FILE:LINE: what to know of it"
   std::function<void(Position first, std::uint64_t count)> on_acknowledged;
   std::function<void(const IngestTotals& totals, std::uint64_t file_bytes)> on_batch;  // bytes read of this file
 };
@@ -56,7 +59,7 @@ class IngestJob {
         parser_(settings.format, mapping, settings.has_content_ids) {}
 
   // Takes the file in, from where it was left. After an error everything before it is committed, with the place.
-  // "-" is standard input, whose place is not kept.
+  // A file that is not regular ("-", a pipe) is read once, and its place is not kept.
   Status take_file(const std::string& path);
 
   const IngestTotals& totals() const noexcept { return totals_; }
@@ -67,14 +70,14 @@ class IngestJob {
     bool is_resumable = false;
     FileProgress progress;
     std::unique_ptr<InputStream> stream;
-    std::uint64_t first_line = 0;  // of the batch
-    std::uint64_t last_line = 0;
   };
 
   Status take_lines(File& file);
   Status take_line(File& file, const Line& line);
   Status refuse_line(File& file, const Line& line, std::string_view why);
+  Status refuse_event(const File& file, std::size_t event, const Status& why);
   Status commit(File& file);
+  Status append_events(const File& file, std::size_t begin, std::size_t end);
 
   Engine& engine_;
   IngestProgress& progress_;
@@ -82,6 +85,7 @@ class IngestJob {
   const IngestHooks hooks_;
   LineParser parser_;
   EventBatch batch_;
+  std::vector<LinePlace> places_;  // by event of the batch: the end of its line
   IngestTotals totals_;
 };
 

@@ -38,6 +38,8 @@ bool begins_with(const FileHead& head, const FileProgress& known) {
 
 // Whether the file at the entry's own path is still the one it describes: then a file elsewhere is a copy.
 bool is_still_there(const FileProgress& known) {
+  const auto is_file = is_regular_file(known.path);
+  if (!is_file.ok() || !is_file.value()) return false;
   const auto head = read_head(known.path);
   return head.ok() && begins_with(head.value(), known);
 }
@@ -73,7 +75,7 @@ Result<FileHead> read_head(const std::string& path) {
   return head;
 }
 
-void FileProgress::advance(std::uint64_t new_offset, std::uint64_t new_line, std::string_view text, bool has_newline) {
+void LinePlace::advance(std::uint64_t new_offset, std::uint64_t new_line, std::string_view text, bool has_newline) {
   std::string tail(text.substr(text.size() - std::min(text.size(), FileHead::kBytesMax)));
   if (has_newline) tail.push_back('\n');
   offset = new_offset;

@@ -30,23 +30,27 @@ struct FileHead {
 // A packed file that is damaged has the head before the damage.
 Result<FileHead> read_head(const std::string& path);
 
-// One file's place. `offset` and `line` are those behind the last line whose events are committed.
-struct FileProgress {
-  std::string path;  // absolute, as last seen
-  FileStamp stamp;   // before it was read
-  std::uint32_t head_bytes = 0;
-  std::uint64_t head_hash = 0;
+// The end of a line.
+struct LinePlace {
   std::uint64_t offset = 0;  // in unpacked bytes
   std::uint64_t line = 0;
   std::uint32_t tail_bytes = 0;  // of the bytes just before `offset` that tail_hash covers
   std::uint64_t tail_hash = 0;
-  bool is_finished = false;          // the file ended there
-  bool is_line_open = false;         // and that line had no newline
-  std::vector<std::string> headers;  // of Zeek's tab-separated form, in effect at `offset`
-  std::string key;                   // where it is kept; not part of its value
+  bool is_line_open = false;  // the line had no newline: the file ended there
 
   // The line, with its newline if it has one, that ends at the new offset.
   void advance(std::uint64_t new_offset, std::uint64_t new_line, std::string_view text, bool has_newline);
+};
+
+// One file's place: the end of the last line whose events are committed.
+struct FileProgress : LinePlace {
+  std::string path;  // absolute, as last seen
+  FileStamp stamp;   // before it was read
+  std::uint32_t head_bytes = 0;
+  std::uint64_t head_hash = 0;
+  bool is_finished = false;          // the file ended there
+  std::vector<std::string> headers;  // of Zeek's tab-separated form, in effect at `offset`
+  std::string key;                   // where it is kept; not part of its value
 
   std::string encode() const;
   static Result<FileProgress> decode(std::string_view key, ByteView value);

@@ -30,6 +30,15 @@ Status file_error(const std::string& path, std::string_view operation, int error
                                          operation, std::strerror(error)));
 }
 
+Result<struct stat> status_of(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return file_error(path, "open", errno);
+  if (S_ISDIR(status.st_mode)) {
+    return Status::invalid_argument(path + ": is a directory; name the files in it");
+  }
+  return status;
+}
+
 // The file's own bytes, with a look at the first ones. Single-owner.
 class RawFile {
  public:
@@ -259,15 +268,27 @@ class ZstdStream final : public InputStream {
 
 Result<FileStamp> stamp_of(const std::string& path) {
   if (path == "-") return FileStamp{};
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0) return file_error(path, "open", errno);
-  if (S_ISDIR(status.st_mode)) {
-    return Status::invalid_argument(path + ": is a directory; name the files in it");
-  }
+  const struct stat status = HDB_TRY(status_of(path));
   return FileStamp{.device = status.st_dev,
                    .inode = status.st_ino,
                    .bytes = static_cast<std::uint64_t>(status.st_size),
                    .modified_ns = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+Result<bool> is_regular_file(const std::string& path) {
+  if (path == "-") return false;
+  const struct stat status = HDB_TRY(status_of(path));
+  return S_ISREG(status.st_mode);
+}
+
+Status check_readable(const std::string& path) {
+  if (path == "-") return {};
+  if (HDB_TRY(is_regular_file(path))) {
+    HDB_TRY(RawFile::open(path));
+    return {};
+  }
+  if (::access(path.c_str(), R_OK) != 0) return file_error(path, "open", errno);
+  return {};
 }
 
 Result<std::unique_ptr<InputStream>> InputStream::open(const std::string& path) {

@@ -24,12 +24,20 @@ struct FileStamp {
 // kNotFound or kIoError names the file and errno's text; kInvalidArgument for a directory.
 Result<FileStamp> stamp_of(const std::string& path);
 
+// Whether it can be opened again and gives the same bytes. Standard input, pipes (also those of a shell's <(...)),
+// sockets and devices cannot: what is read from them is gone, so they are opened once and have no place to go on from.
+// Errors are those of stamp_of().
+Result<bool> is_regular_file(const std::string& path);
+
+// kNotFound or kIoError if the file cannot be read; a file that is not regular is not opened for that.
+Status check_readable(const std::string& path);
+
 // Single-owner. Memory does not depend on the file's size.
 class InputStream {
  public:
   enum class Packing : std::uint8_t { kNone, kGzip, kZstd };
 
-  // "-" is standard input.
+  // "-" is standard input. The file's kind is found by its first bytes, which are not lost to read().
   static Result<std::unique_ptr<InputStream>> open(const std::string& path);
 
   virtual ~InputStream() = default;

@@ -98,7 +98,9 @@ void add_filters(CLI::App& command, QueryArguments& arguments) {
   add_list("--tag", arguments.query.tags_any, "with any of these tags, as ip:10.1.2.3");
   add_list("--tag-all", arguments.query.tags_all, "with all of these tags");
   add_list("--where", arguments.where,
-           "condition on a field: rcode_name=NXDOMAIN, 'port != 53', 'answers exists'; all must hold");
+           "condition on a field of a JSON payload, or of the metadata: rcode_name=NXDOMAIN, 'port != 53', "
+           "'answers exists'; values are literal, without quotes around them; a tab-separated Zeek line has no fields; "
+           "all must hold");
   command.add_option("--from", arguments.from, "happened at this time or later (2018-03-24T17:15:20Z, epoch, -15m)");
   command.add_option("--to", arguments.to, "happened before this time");
   command.add_option("--commit-from", arguments.commit_from, "stored at this time or later");

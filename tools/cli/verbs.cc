@@ -15,9 +15,11 @@ void StoreArguments::add_to(CLI::App& command) {
   for (const Preset& known : all_presets()) {
     names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", known.name, known.purpose);
   }
-  auto* const preset_option = command.add_option("--preset", preset, "options for a purpose: " + names);
+  auto* const preset_option =
+      command.add_option("--preset", preset, "options for a purpose, for this run only (a store keeps none): " + names);
   command.add_option("--config", config, "a TOML file of options, which may name a preset")->excludes(preset_option);
-  command.add_option("--set", settings, "an option as key=value; may be given more than once")->allow_extra_args(false);
+  command.add_option("--set", settings, "an option as key=value, for this run only; may be given more than once")
+      ->allow_extra_args(false);
 }
 
 Result<Options> StoreArguments::options() const {

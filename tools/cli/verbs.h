@@ -35,7 +35,7 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, T& target,
                         const std::vector<std::pair<std::string, typename std::type_identity_t<T>>>& choices,
                         const std::string& purpose) {
   std::string words;
-  for (const auto& choice : choices) words += (words.empty() ? "" : ", ") + choice.first;
+  for (const auto& choice : choices) words += (words.empty() ? "" : ",") + choice.first;
   const auto check = [choices, words](const std::string& word) {
     for (const auto& choice : choices) {
       if (choice.first == word) return std::string();
@@ -47,7 +47,7 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, T& target,
       if (choice.first == word) target = choice.second;
     }
   };
-  return command.add_option_function<std::string>(name, take, purpose)->check(check)->type_name("WORD");
+  return command.add_option_function<std::string>(name, take, purpose)->check(check)->type_name("{" + words + "}");
 }
 
 // The store and the options to open it with, as every verb takes them.

@@ -64,13 +64,21 @@ Result<std::uint64_t> read_keys(const Engine& engine) {
   return keys;
 }
 
+// A store that another process has open changes under the reader: it is not read then (kBusy).
+Result<dump::VerifyResult> verify_files(const std::string& store, const dump::Sink& sink) {
+  const std::string lock_path = store + "/LOCK";
+  std::unique_ptr<FileLock> lock;
+  if (HDB_TRY(posix_env().exists(lock_path))) lock = HDB_TRY(posix_env().lock(lock_path));
+  return dump::verify_store(posix_env(), store, sink);
+}
+
 Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& arguments) {
   const auto options = arguments.store.options();
   if (!options.ok()) return usage_error(command, options.status());
   const dump::Sink sink = [&arguments](std::string_view line) {
     if (!arguments.is_quiet) fmt::print("{}\n", line);
   };
-  const auto files = HDB_TRY(dump::verify_store(posix_env(), arguments.store.directory, sink));
+  const auto files = HDB_TRY(verify_files(arguments.store.directory, sink));
   if (files.errors > 0) {
     return Status::corruption(fmt::format("{}: {} of {} files are damaged or missing; run 'hdb-dump verify {}' for all",
                                           arguments.store.directory, files.errors, files.files,
