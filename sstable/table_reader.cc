@@ -7,7 +7,8 @@ namespace hdb::sstable {
 
 Result<std::unique_ptr<TableReader>> TableReader::open(Env& env, const std::string& path, FileNumber number,
                                                        BlockCache& cache) {
-  std::unique_ptr<TableReader> reader(new TableReader(HDB_TRY(env.open(path)), cache));
+  auto file = HDB_TRY(env.open(path));  // not inside `new`: an early return from there would leak what it allocated
+  std::unique_ptr<TableReader> reader(new TableReader(std::move(file), cache));
   HDB_TRY(reader->load_footer(number));
   const Result<Properties> properties = decode_properties(
       bytes_of(HDB_TRY(reader->read(reader->footer_.properties, BlockKind::kProperties))), reader->footer_.kind);
