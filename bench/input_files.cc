@@ -149,7 +149,8 @@ Result<std::vector<InputFile>> load_input_files(std::span<const std::filesystem:
   std::vector<InputFile> files;
   for (const std::filesystem::path& path : paths) {
     Buffer bytes = HDB_TRY(read_file(posix_env(), path.string(), kFileBytesMax));
-    files.push_back({path, HDB_TRY(unpack(std::move(bytes), path.string()))});
+    std::string text = HDB_TRY(unpack(std::move(bytes), path.string()));
+    files.push_back({path, std::move(text)});
   }
   return files;
 }

@@ -341,8 +341,7 @@ void Store::stop_writes(const Status& error) {
 }
 
 Status Store::wait_for_room(std::uint64_t batch_bytes) {
-  const auto began = clock_.monotonic();
-  bool is_stalled = false;
+  std::optional<std::chrono::nanoseconds> stalled_at;  // looked at only when there is something to time
   std::chrono::microseconds delay{0};
   while (true) {
     std::string reason;
@@ -358,24 +357,24 @@ Status Store::wait_for_room(std::uint64_t batch_bytes) {
       if (!pressure.error.ok()) {
         return pressure.error.in_context("append refused: " + pressure.reason + ", and that fails");
       }
-      if (is_stalled) {
+      if (stalled_at) {
         background_->wait(state_mutex_, state_signal_);
         continue;
       }
       reason = pressure.reason;
     }
-    is_stalled = true;
+    stalled_at = clock_.monotonic();
     counters_.stalls.fetch_add(1, std::memory_order_relaxed);
     notify(Notice::kStall, "appends wait: " + reason);
   }
+  if (!stalled_at && delay.count() == 0) return {};
+  const auto began = stalled_at ? *stalled_at : clock_.monotonic();
   if (delay.count() > 0) {
     counters_.slowdowns.fetch_add(1, std::memory_order_relaxed);
     background_->sleep(delay);
   }
-  if (is_stalled || delay.count() > 0) {
-    const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(clock_.monotonic() - began);
-    counters_.stall_us.fetch_add(static_cast<std::uint64_t>(waited.count()), std::memory_order_relaxed);
-  }
+  const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(clock_.monotonic() - began);
+  counters_.stall_us.fetch_add(static_cast<std::uint64_t>(waited.count()), std::memory_order_relaxed);
   return {};
 }
 

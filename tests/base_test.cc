@@ -14,6 +14,7 @@
 #include "base/postings.h"
 #include "base/record.h"
 #include "base/utf8.h"
+#include "tests/support/test_run.h"
 
 namespace hdb {
 
@@ -134,7 +135,7 @@ Buffer mutated(Random& random, ByteView bytes) {
 }  // namespace
 
 TEST_CASE("a record gives back every part of its event") {
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(300); ++seed) {
     CAPTURE(seed);
     Random random(seed);
     const RandomEvent given(random);
@@ -267,7 +268,7 @@ TEST_CASE("the id of a name is of the documented form, and its two parts do not 
 }
 
 TEST_CASE("a batch gives back its events and changes in order") {
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(60); ++seed) {
     CAPTURE(seed);
     Random random(seed);
     std::vector<std::unique_ptr<RandomEvent>> given;
@@ -339,7 +340,7 @@ TEST_CASE("no single changed byte of a batch goes unseen") {
 TEST_CASE("damaged batches with a right checksum are refused or read within their bytes") {
   std::size_t accepted = 0, refused = 0;
   std::uint64_t sum = 0;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(60); ++seed) {
     CAPTURE(seed);
     Random random(seed);
     const RandomEvent given(random);
@@ -418,7 +419,7 @@ TEST_CASE("UTF-8 is what RFC 3629 says, for all strings of three bytes and rando
                                                    0xbf, 0xc2, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5};
   Random random(1);
   std::size_t valid = 0;
-  for (int round = 0; round < 300'000; ++round) {
+  for (std::size_t round = 0; round < test::scaled(300'000); ++round) {
     std::string text(random() % 12, 'a');
     for (std::size_t left = random() % 5; left > 0; --left) text += static_cast<char>(kEdges[random() % kEdges.size()]);
     text.append(random() % 12, 'z');
@@ -432,7 +433,7 @@ TEST_CASE("UTF-8 is what RFC 3629 says, for all strings of three bytes and rando
 
 TEST_CASE("a cursor yields what was appended, and reports where bytes or varints end too early") {
   Random random(1);
-  for (int round = 0; round < 2000; ++round) {
+  for (std::size_t round = 0; round < test::scaled(2000); ++round) {
     const std::uint64_t value = random() >> (random() % 64);
     CAPTURE(value);
     Buffer bytes;

@@ -17,6 +17,7 @@
 #include "sstable/event_table_builder.h"
 #include "sstable/key_table_builder.h"
 #include "tests/support/memory_env.h"
+#include "tests/support/test_run.h"
 
 namespace hdb::compaction {
 namespace {
@@ -114,7 +115,7 @@ class VectorIterator final : public EntryIterator {
 };
 
 TEST_CASE("merged iterators are one ordered run, in both directions and after any seek") {
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(60); ++seed) {
     CAPTURE(seed);
     Random random(seed);
     std::vector<std::vector<OwnedEntry>> runs(1 + below(random, 6));
@@ -381,7 +382,7 @@ TEST_CASE("concurrent plans share no table, and installed in any order keep the 
   settings.level_size_ratio = 4;
   std::uint64_t concurrent = 0;
   std::uint64_t moves = 0;
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(20); ++seed) {
     CAPTURE(seed);
     Simulation simulation(seed);
     std::vector<Plan> running;

@@ -34,6 +34,7 @@ void write_events(const TestStore& store) {
       Event{.type = "raw", .stream = "boots", .payload = as_bytes("a line of a log")},
   };
   REQUIRE(store->append(events).ok());
+  store.clock->advance(std::chrono::milliseconds(1500));
   const Keyspace keyspace = store->keyspace("offsets").value();
   const KeyValueChange changes[] = {{keyspace, as_bytes("dns.log"), as_bytes("4096")},
                                     {keyspace, as_bytes("dns.log.1"), std::nullopt}};

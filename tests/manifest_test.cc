@@ -8,6 +8,7 @@
 #include "compaction/manifest.h"
 #include "io/file_name.h"
 #include "tests/support/memory_env.h"
+#include "tests/support/test_run.h"
 
 namespace hdb::compaction {
 namespace {
@@ -165,7 +166,7 @@ bool mentions(const Status& status, const std::string& text) {
 }
 
 TEST_CASE("an edit decodes to what was encoded, and encodes to the same bytes again") {
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(300); ++seed) {
     CAPTURE(seed);
     Random random(seed);
     ManifestState state = empty_state();
@@ -190,7 +191,7 @@ TEST_CASE("an edit decodes to what was encoded, and encodes to the same bytes ag
 
 TEST_CASE("mutated bytes of an edit decode to an error or to another edit, never out of bounds") {
   std::uint64_t rejected = 0;
-  for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(2000); ++seed) {
     Random random(seed);
     ManifestState state = empty_state();
     Buffer bytes = encode_edit(random_edit(random, state, 12));

@@ -1,5 +1,6 @@
 // The memtable against models: a std::map of changes, a plain scan of events.
 #include "memtable/memtable.h"
+#include "tests/support/test_run.h"
 
 #include <doctest/doctest.h>
 
@@ -108,7 +109,7 @@ void check_walks(const MemTable& memtable, const Model& model) {
 }
 
 TEST_CASE("changes come back in entry order, by seek and by version, as from a sorted map") {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::scaled(20); ++seed) {
     CAPTURE(seed);
     std::mt19937_64 random(seed);
     MemTable memtable(SequenceNumber(7), 0);

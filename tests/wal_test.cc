@@ -12,6 +12,7 @@
 #include "base/batch.h"
 #include "io/file_name.h"
 #include "tests/support/memory_env.h"
+#include "tests/support/test_run.h"
 #include "wal/format.h"
 #include "wal/reader.h"
 #include "wal/writer.h"
@@ -19,17 +20,12 @@
 namespace hdb::wal {
 
 using hdb::test::MemoryEnv;
+using hdb::test::test_seed;
 
 namespace {
 
 const std::string kStore = "store";
 constexpr StoreId kStoreId = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
-
-// HDB_TEST_SEED, else drawn.
-std::uint64_t test_seed() {
-  const char* given = std::getenv("HDB_TEST_SEED");
-  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-}
 
 struct Logged {
   LogPoint begin;
@@ -183,7 +179,7 @@ TEST_CASE("random groups come back over rolling segments and reopens, from the b
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  for (int round = 0; round < 40; ++round) {
+  for (std::size_t round = 0; round < hdb::test::scaled(40); ++round) {
     CAPTURE(round);
     TestLog log(8192 << random() % 4);
     for (int opens = 0; opens < 3; ++opens) {
@@ -225,7 +221,7 @@ TEST_CASE("after a crash at any operation every durable group is back, nothing e
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  for (int round = 0; round < 300; ++round) {
+  for (std::size_t round = 0; round < hdb::test::scaled(300); ++round) {
     CAPTURE(round);
     TestLog log(16384);
     REQUIRE(log.open().ok());

@@ -178,7 +178,10 @@ Status Replay::begin_at_floor() {
   }
   const Segment& first = segments_.front();
   const std::string place = first.path + ": " + offset_text(floor.offset);
-  if (!first.header) return Status::corruption(first.problem + "; the log is needed from this segment on");
+  if (!first.header) {
+    return Status::corruption(first.problem +
+                              "; the log is needed from this segment on: restore the store from a backup");
+  }
   end_.end.offset = std::max<std::uint64_t>(floor.offset, kSegmentHeaderBytes);
   const std::uint64_t bytes = HDB_TRY(env_.file_bytes(first.path));
   if (bytes < end_.end.offset) {

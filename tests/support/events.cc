@@ -71,15 +71,4 @@ OwnedEvent random_event(std::mt19937_64& random) {
   return event;
 }
 
-std::uint64_t test_seed() {
-  if (const char* seed = std::getenv("HDB_TEST_SEED")) return std::strtoull(seed, nullptr, 10);
-  return std::random_device{}();
-}
-
-std::size_t scaled(std::size_t count) {
-  const char* scale = std::getenv("HDB_TEST_SCALE");
-  const double factor = scale == nullptr ? 1 : std::strtod(scale, nullptr);
-  return std::max<std::size_t>(1, static_cast<std::size_t>(factor * static_cast<double>(count)));
-}
-
 }  // namespace hdb::test

@@ -10,6 +10,8 @@
 
 #include <hdb/event.h>
 
+#include "tests/support/test_run.h"
+
 namespace hdb::test {
 
 // What a stored event must give back.
@@ -32,10 +34,5 @@ bool is_same(const OwnedEvent& event, const StoredEvent& stored);
 OwnedEvent random_event(std::mt19937_64& random);
 
 std::string random_text(std::mt19937_64& random, std::size_t bytes_max);
-
-// The seed of a random test: HDB_TEST_SEED, else drawn; printed with a failure by CAPTURE(seed).
-std::uint64_t test_seed();
-// How long random tests run: HDB_TEST_SCALE (default 1) times `count`, at least 1.
-std::size_t scaled(std::size_t count);
 
 }  // namespace hdb::test
