@@ -111,7 +111,8 @@ Status Store::recover() {
   id_ = state.store_id;
   epoch_ = state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
-  HDB_TRY(remove_orphans(recovered));
+  HDB_TRY(check_tables(*state.version));
+  const std::vector<std::string> orphans = HDB_TRY(find_orphans(recovered));
   {
     MutexLock manifest_lock(manifest_mutex_);
     manifest_ = HDB_TRY(compaction::Manifest::create(env_, directory_, state, recovered.edit_number,
@@ -127,20 +128,43 @@ Status Store::recover() {
     active_ = std::make_shared<MemTable>(next_sequence_, next_position_);
     version_ = state.version;
     for (const auto& named : state.keyspaces) keyspaces_.emplace_back(named.name, Keyspace(named.id));
+    keyspace_count_.store(static_cast<std::uint32_t>(keyspaces_.size()), std::memory_order_release);
     std::sort(keyspaces_.begin(), keyspaces_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     first_view->active = active_;
     first_view->version = version_;
     visibility_ = std::make_shared<Visibility>(std::move(first_view), Published{next_sequence_, next_position_});
   }
   HDB_TRY(start_log(state));
+  // Last: until the log was read nobody knows that the manifest is not the one that lost its end.
+  for (const std::string& path : orphans) {
+    const Status removed = env_.remove(path);
+    if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
+  }
   is_closed_.store(false, std::memory_order_release);
   MutexLock lock(state_mutex_);
   schedule_compactions();
   return {};
 }
 
-// Files that no manifest names: left by a process that died, or of tables that were being read when it did.
-Status Store::remove_orphans(const compaction::Recovered& recovered) {
+// What the manifest names is there: else it is not the manifest of these files, and nothing may be deleted for it.
+Status Store::check_tables(const compaction::Version& version) {
+  for (const auto& table : version.all_tables()) {
+    const std::string path = table_path(directory_, table->number);
+    const auto bytes = env_.file_bytes(path);
+    if (bytes.ok() && bytes.value() == table->file_bytes) continue;
+    if (!bytes.ok() && bytes.status().code() != StatusCode::kNotFound) return bytes.status();
+    const std::string found = bytes.ok() ? "has " + std::to_string(bytes.value()) + " bytes" : "is missing";
+    return Status::corruption(path + ": " + found + ", the manifest says " + std::to_string(table->file_bytes) +
+                              "; restore it from a backup, or see what is left with 'hdb-dump verify " + directory_ +
+                              "'");
+  }
+  return {};
+}
+
+// Files that no manifest names: left by a process that died, or of tables that were being read when it did. New files
+// are numbered above all of them.
+Result<std::vector<std::string>> Store::find_orphans(const compaction::Recovered& recovered) {
+  std::vector<std::string> orphans;
   std::uint64_t next = std::max(recovered.state.next_file_number.raw(), recovered.manifest.raw() + 1);
   const std::string tables = table_directory(directory_);
   for (const std::string& name : HDB_TRY(env_.list(tables))) {
@@ -148,14 +172,14 @@ Status Store::remove_orphans(const compaction::Recovered& recovered) {
     if (number && recovered.state.version->find(*number) != nullptr) continue;
     if (!number && !is_temporary_name(name)) continue;  // somebody else's
     if (number) next = std::max(next, number->raw() + 1);
-    HDB_TRY(env_.remove(tables + "/" + name));
+    orphans.push_back(tables + "/" + name);
   }
   for (const std::string& name : HDB_TRY(env_.list(directory_))) {
     if (const auto number = parse_manifest_name(name)) next = std::max(next, number->raw() + 1);
-    if (is_temporary_name(name)) HDB_TRY(env_.remove(directory_ + "/" + name));
+    if (is_temporary_name(name)) orphans.push_back(directory_ + "/" + name);
   }
   file_number_.store(next, std::memory_order_relaxed);
-  return {};
+  return orphans;
 }
 
 // Applies the log to the memtable; one that fills is flushed before the next begins, so that memory stays bounded.
@@ -216,12 +240,12 @@ Status Store::start_log(const compaction::ManifestState& state) {
   start.segment = SegmentNumber(1);
   start.segment_bytes = options_.log_segment_bytes;
   LogPoint floor = state.log_floor;
+  const wal::ReplayStart from{.store_id = id_,
+                              .epoch_max = state.epoch,
+                              .floor = state.log_floor,
+                              .next_sequence = state.next_sequence,
+                              .next_position = state.position_end};
   if (state.is_log_open) {
-    const wal::ReplayStart from{.store_id = id_,
-                                .epoch_max = state.epoch,
-                                .floor = state.log_floor,
-                                .next_sequence = state.next_sequence,
-                                .next_position = state.position_end};
     const wal::ReplayEnd end =
         HDB_TRY(wal::replay(env_, directory_, from, [this](const wal::Group& group) { return replay_group(group); }));
     HDB_TRY(wal::cut_tail(env_, directory_, end));
@@ -236,6 +260,7 @@ Status Store::start_log(const compaction::ManifestState& state) {
     MutexLock log_lock(log_mutex_);
     last_commit_time_ = std::max(last_commit_time_, end.last_commit_time);
   } else {
+    HDB_TRY(wal::check_closed(env_, directory_, from));
     HDB_TRY(remove_log_files());
     if (state.log_floor.segment.raw() > 0) start.segment = state.log_floor.segment;
   }

@@ -640,7 +640,7 @@ TEST_CASE("an unknown kind of group or group section with a good checksum is ref
   std::vector<ByteView> batches;
   for (const Buffer& batch : all[2].batches) batches.push_back(bytes_of(batch));
   Buffer scratch;
-  const auto bytes = encode_group_header(header, batches, at, scratch);
+  const auto bytes = encode_group_header(header, batches, {log_key_of(kStoreId), at}, scratch);
   Buffer changed = sound;
   std::copy(bytes.begin(), bytes.end(), changed.begin() + static_cast<std::ptrdiff_t>(at.offset));
   log.overwrite(1, bytes_of(changed));

@@ -1,5 +1,7 @@
 #include "wal/format.h"
 
+#include <algorithm>
+
 #include "base/batch.h"
 #include "base/checksum.h"
 
@@ -8,6 +10,7 @@ namespace {
 
 constexpr std::size_t kChecksumBegin = offsetof(GroupHeader, checksum);
 constexpr std::size_t kChecksumEnd = kChecksumBegin + sizeof(GroupHeader::checksum);
+constexpr std::size_t kHeaderChecksumBegin = offsetof(GroupHeader, header_checksum);
 
 template <typename Header>
 std::array<std::byte, sizeof(Header)> bytes_of_header(const Header& header) noexcept {
@@ -20,14 +23,26 @@ std::uint64_t segment_checksum(ByteView header) noexcept {
   return checksum64(header.first(offsetof(SegmentHeader, checksum)));
 }
 
-std::uint64_t group_checksum(ByteView header, ByteView extras, std::span<const ByteView> batches, Epoch epoch,
-                             LogPoint at, Buffer& scratch) {
+std::uint64_t group_seed(ByteView header, const GroupPlace& place) noexcept {
+  const auto epoch = load<std::uint64_t>(header.data() + offsetof(GroupHeader, epoch));
+  return seed_of(seed_of(place.log_key, epoch, place.at.segment.raw()), place.at.offset, 0);
+}
+
+std::uint32_t header_checksum_of(ByteView header, const GroupPlace& place) noexcept {
+  std::array<std::byte, kHeaderChecksumBegin - sizeof(GroupHeader::checksum)> covered;
+  const auto rest = std::copy_n(header.begin(), kChecksumBegin, covered.begin());
+  std::copy(header.begin() + kChecksumEnd, header.begin() + kHeaderChecksumBegin, rest);
+  return static_cast<std::uint32_t>(checksum64(covered, group_seed(header, place)));
+}
+
+std::uint64_t group_checksum(ByteView header, ByteView extras, std::span<const ByteView> batches,
+                             const GroupPlace& place, Buffer& scratch) {
   scratch.clear();
   append(scratch, header.first(kChecksumBegin));
   append(scratch, header.subspan(kChecksumEnd));
   append(scratch, extras);
   for (const ByteView batch : batches) append(scratch, batch.first(kBatchHeaderBytes));
-  return checksum64(bytes_of(scratch), seed_of(epoch.raw(), at.segment.raw(), at.offset));
+  return checksum64(bytes_of(scratch), group_seed(header, place));
 }
 
 Status not_a_group(std::string what) {
@@ -64,22 +79,32 @@ Result<SegmentHeader> decode_segment_header(ByteView bytes, const std::string& p
 }
 
 std::array<std::byte, kGroupHeaderBytes> encode_group_header(GroupHeader header, std::span<const ByteView> batches,
-                                                             LogPoint at, Buffer& scratch) {
+                                                             const GroupPlace& place, Buffer& scratch) {
   std::uint64_t bytes = kGroupHeaderBytes;
   for (const ByteView batch : batches) bytes += batch.size();
   HDB_CHECK(bytes <= kGroupBytesMax && bytes % 8 == 0);
   header.group_bytes = static_cast<std::uint32_t>(bytes);
   header.batch_count = static_cast<std::uint32_t>(batches.size());
-  header.checksum = group_checksum(bytes_of_header(header), {}, batches, header.epoch, at, scratch);
+  header.header_checksum = header_checksum_of(bytes_of_header(header), place);
+  header.checksum = group_checksum(bytes_of_header(header), {}, batches, place, scratch);
   return bytes_of_header(header);
 }
 
-Result<std::uint32_t> claimed_group_bytes(ByteView bytes, std::uint64_t room) {
+std::uint64_t log_key_of(const StoreId& store_id) noexcept {
+  return checksum64(std::as_bytes(std::span(store_id)));
+}
+
+Result<std::uint32_t> stated_group_bytes(ByteView bytes, std::uint64_t room, const GroupPlace& place) {
   const auto magic = load<std::uint32_t>(bytes.data());
   if (magic != kGroupMagic) return not_a_group("no group begins there");
   const auto claimed = load<std::uint32_t>(bytes.data() + offsetof(GroupHeader, group_bytes));
   if (claimed < kGroupHeaderBytes || claimed % 8 != 0 || claimed > kGroupBytesMax) {
     return not_a_group("the group claims an impossible size of " + std::to_string(claimed) + " bytes");
+  }
+  const auto stored = load<std::uint32_t>(bytes.data() + kHeaderChecksumBegin);
+  const std::uint32_t computed = header_checksum_of(bytes, place);
+  if (stored != computed) {
+    return not_a_group("the group's header has the checksum " + hex(stored) + ", computed " + hex(computed));
   }
   if (claimed > room) {
     return not_a_group("the group claims " + std::to_string(claimed) + " bytes, the file has " + std::to_string(room) +
@@ -88,7 +113,7 @@ Result<std::uint32_t> claimed_group_bytes(ByteView bytes, std::uint64_t room) {
   return claimed;
 }
 
-Result<GroupParts> split_group(ByteView group, Epoch epoch, LogPoint at) {
+Result<GroupParts> split_group(ByteView group, Epoch epoch, const GroupPlace& place) {
   HDB_CHECK(group.size() >= kGroupHeaderBytes);
   GroupParts parts{.header = load<GroupHeader>(group.data()), .extras = {}, .batches = {}};
   const GroupHeader& header = parts.header;
@@ -117,7 +142,7 @@ Result<GroupParts> split_group(ByteView group, Epoch epoch, LogPoint at) {
 
   Buffer scratch;
   const std::uint64_t computed =
-      group_checksum(group.first(kGroupHeaderBytes), parts.extras, parts.batches, epoch, at, scratch);
+      group_checksum(group.first(kGroupHeaderBytes), parts.extras, parts.batches, place, scratch);
   if (header.checksum != computed) {
     return not_a_group("the group's checksum is " + hex(header.checksum) + ", computed " + hex(computed));
   }
@@ -143,7 +168,7 @@ Status check_supported(const GroupParts& parts) {
     return Status::unsupported(what + ", which this build does not know: use a newer HDB");
   };
   if (header.version != kGroupVersion) return unknown("a group of version " + std::to_string(header.version));
-  if (header.flags != 0 || header.reserved != 0) return unknown("a group with flags " + std::to_string(header.flags));
+  if (header.flags != 0) return unknown("a group with flags " + std::to_string(header.flags));
   const bool is_mark = header.kind == GroupKind::kMark;
   if (!is_mark && header.kind != GroupKind::kBatches) {
     return unknown("a group of kind " + std::to_string(static_cast<unsigned>(header.kind)));

@@ -22,8 +22,8 @@
 //   offset  size  GroupHeader field    meaning
 //        0     4  magic                "HGRP"
 //        4     4  group_bytes          header, extras and batches; a multiple of 8, at most kGroupBytesMax
-//        8     8  checksum             XXH3-64, seeded with seed_of(epoch, segment, offset of the group), over header
-//                                      bytes 0..7 and 16..87, the extras, and the 24-byte BatchHeader of each batch
+//        8     8  checksum             XXH3-64, seeded as said below, over header bytes 0..7 and 16..87, the extras, and
+//                                      the 24-byte BatchHeader of each batch
 //       16     2  version              kGroupVersion
 //       18     1  kind                 GroupKind
 //       19     1  flags                zero
@@ -36,7 +36,11 @@
 //       64    16  durable_end          LogPoint: all below was durable when the group was written; a mark says its own
 //                                      end, and is written only when everything before it is durable
 //       80     4  extras_bytes         a multiple of 8
-//       84     4  reserved             zero
+//       84     4  header_checksum      the low half of XXH3-64, seeded likewise, over header bytes 0..7 and 16..83: a
+//                                      size is believed only if it is right
+//
+// Both checksums are seeded with seed_of(seed_of(XXH3-64 of store_id, epoch, segment), offset of the group, 0): a group
+// is valid only in its place, and no payload can be made to look like one by somebody who does not know the store_id.
 //
 // Extras are sections {u16 ExtraKind, u16 version, u32 bytes}, that many bytes, zero padding to a multiple of 8. The
 // batches are as base/batch.h says. A batch's checksum is made by its caller, in parallel with others; the group's
@@ -48,7 +52,7 @@
 // group whose predecessor_end is P.
 //
 // A group is valid if and only if (1) it lies whole within its file, (2) its header is sound: magic, multiples of 8,
-// epoch of its segment, predecessor_end as above, (3) the group's checksum matches, (4) the checksum of each batch
+// header_checksum, epoch of its segment, predecessor_end as above, (3) the group's checksum matches, (4) the checksum of each batch
 // matches. A valid group of a version, kind, flag or extra that the reader does not know is kUnsupported, one that does
 // not continue sequence and position exactly is kCorruption: the writer meant them.
 //
@@ -75,7 +79,7 @@ namespace hdb::wal {
 
 inline constexpr std::uint64_t kSegmentMagic = 0x0a0d4c4157424448;  // "HDBWAL\r\n": a text-mode copy damages it
 inline constexpr std::uint32_t kGroupMagic = 0x50524748;            // "HGRP"
-inline constexpr std::uint32_t kSegmentVersion = 1;
+inline constexpr std::uint32_t kSegmentVersion = 2;
 inline constexpr std::uint16_t kGroupVersion = 1;
 inline constexpr std::size_t kSegmentHeaderBytes = 128;
 inline constexpr std::size_t kGroupHeaderBytes = 88;
@@ -132,7 +136,7 @@ struct GroupHeader {
   std::int64_t commit_time_ns = 0;
   LogPoint durable_end;
   std::uint32_t extras_bytes = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t header_checksum = 0;
 };
 static_assert(sizeof(GroupHeader) == kGroupHeaderBytes);
 static_assert(offsetof(GroupHeader, checksum) == 8);
@@ -142,6 +146,7 @@ static_assert(offsetof(GroupHeader, epoch) == 24);
 static_assert(offsetof(GroupHeader, commit_time_ns) == 56);
 static_assert(offsetof(GroupHeader, durable_end) == 64);
 static_assert(offsetof(GroupHeader, extras_bytes) == 80);
+static_assert(offsetof(GroupHeader, header_checksum) == 84);
 static_assert(std::has_unique_object_representations_v<GroupHeader>, "no hidden padding reaches the disk");
 static_assert(std::is_trivially_copyable_v<GroupHeader>);
 
@@ -160,10 +165,17 @@ std::array<std::byte, kSegmentHeaderBytes> encode_segment_header(SegmentHeader h
 // kUnsupported: of a newer version.
 Result<SegmentHeader> decode_segment_header(ByteView bytes, const std::string& path);
 
-// With group_bytes, batch_count and checksum filled in, for a group without extras at `at`. `scratch` is working
-// memory, kept by the caller so that a group costs no allocation.
+// What a group's checksums are bound to, beside its epoch.
+struct GroupPlace {
+  std::uint64_t log_key;  // log_key_of() the store
+  LogPoint at;
+};
+std::uint64_t log_key_of(const StoreId& store_id) noexcept;
+
+// With group_bytes, batch_count and checksums filled in, for a group without extras. `scratch` is working memory, kept
+// by the caller so that a group costs no allocation.
 std::array<std::byte, kGroupHeaderBytes> encode_group_header(GroupHeader header, std::span<const ByteView> batches,
-                                                             LogPoint at, Buffer& scratch);
+                                                             const GroupPlace& place, Buffer& scratch);
 
 // A group taken apart; views into the bytes it was taken from.
 struct GroupParts {
@@ -172,13 +184,13 @@ struct GroupParts {
   std::vector<ByteView> batches;
 };
 
-// The group size that the header at the start of `bytes` claims, if magic and size are plausible and the group fits in
-// `room`; kCorruption says what is not. `bytes` has at least kGroupHeaderBytes.
-Result<std::uint32_t> claimed_group_bytes(ByteView bytes, std::uint64_t room);
+// The group size that the header at the start of `bytes` states, if the header is sound and the group fits in `room`;
+// kCorruption says what is not so. `bytes` has at least kGroupHeaderBytes.
+Result<std::uint32_t> stated_group_bytes(ByteView bytes, std::uint64_t room, const GroupPlace& place);
 
-// Rules (2), but for predecessor_end, and (3) on exactly one group of `epoch` at `at`. kCorruption says what is wrong,
-// without naming the place: only the caller knows whether it is damage or a torn tail.
-Result<GroupParts> split_group(ByteView group, Epoch epoch, LogPoint at);
+// Rules (2), but for predecessor_end, and (3) on exactly one group of `epoch`. kCorruption says what is wrong, without
+// naming the place: only the caller knows whether it is damage or a torn tail.
+Result<GroupParts> split_group(ByteView group, Epoch epoch, const GroupPlace& place);
 
 // Rule (4).
 Status check_batches(const GroupParts& parts);

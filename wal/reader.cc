@@ -66,7 +66,7 @@ struct Probe {
 class Replay {
  public:
   Replay(Env& env, const std::string& store, const ReplayStart& start, const std::function<Status(const Group&)>& visit)
-      : env_(env), store_(store), start_(start), visit_(visit) {
+      : env_(env), store_(store), start_(start), log_key_(log_key_of(start.store_id)), visit_(visit) {
     end_.end = start.floor;
     end_.durable_end = start.floor;
     end_.next_sequence = start.next_sequence;
@@ -74,10 +74,13 @@ class Replay {
   }
 
   Result<ReplayEnd> run();
+  // For a log that the manifest says is closed.
+  Status check_closed();
 
  private:
   Status list_segments();
   Result<Segment> read_header(SegmentNumber number, const std::string& path);
+  Status check_is_orphan(const Segment& segment);
   Status begin_at_floor();
   Status read_segment(const Segment& segment, const Segment* successor);
   Result<Probe> probe(Window& window, const Segment& segment, std::uint64_t predecessor_end);
@@ -93,6 +96,7 @@ class Replay {
   Env& env_;
   const std::string& store_;
   const ReplayStart& start_;
+  const std::uint64_t log_key_;
   const std::function<Status(const Group&)>& visit_;
   std::vector<Segment> segments_;  // from the floor's on, without orphans
   std::string problem_;            // what ended the reading of a segment; empty: it leads on to the next
@@ -121,6 +125,16 @@ Result<ReplayEnd> Replay::run() {
   }
 }
 
+Status Replay::check_closed() {
+  for (const std::string& name : HDB_TRY(env_.list(log_directory(store_)))) {
+    const auto number = parse_segment_name(name);
+    if (!number || *number < start_.floor.segment) continue;
+    const Segment segment = HDB_TRY(read_header(*number, segment_path(store_, *number)));
+    HDB_TRY(check_is_orphan(segment));
+  }
+  return {};
+}
+
 Status Replay::list_segments() {
   Result<std::vector<std::string>> names = env_.list(log_directory(store_));
   if (!names.ok() && names.status().code() != StatusCode::kNotFound) return names.status();
@@ -132,20 +146,32 @@ Status Replay::list_segments() {
   }
   std::sort(numbers.begin(), numbers.end());
   for (const SegmentNumber number : numbers) {
-    if (start_.epoch_max == Epoch(0)) {
-      end_.orphans.push_back(number);
-    } else if (number < start_.floor.segment) {
+    if (number < start_.floor.segment) {
       end_.below_floor.push_back(number);
+      continue;
+    }
+    Segment segment = HDB_TRY(read_header(number, segment_path(store_, number)));
+    if (start_.epoch_max == Epoch(0) || (segment.header && segment.header->epoch > start_.epoch_max)) {
+      HDB_TRY(check_is_orphan(segment));
+      end_.orphans.push_back(number);
     } else {
-      Segment segment = HDB_TRY(read_header(number, segment_path(store_, number)));
-      if (segment.header && segment.header->epoch > start_.epoch_max) {
-        end_.orphans.push_back(number);
-      } else {
-        segments_.push_back(std::move(segment));
-      }
+      segments_.push_back(std::move(segment));
     }
   }
   return {};
+}
+
+// An open records its epoch in the manifest before it appends, so a group of an epoch the manifest does not know, or in
+// a log it takes for closed, says that the manifest lost an edit that was durable.
+Status Replay::check_is_orphan(const Segment& segment) {
+  if (!segment.header) return {};
+  Window window = HDB_TRY(open(segment));
+  const Probe first = HDB_TRY(probe(window, segment, kSegmentHeaderBytes));
+  if (!first.group) return {};
+  return Status::corruption(segment.path + ": " + offset_text(first.begin) + ": holds a group of epoch " +
+                            std::to_string(segment.header->epoch.raw()) +
+                            ", of which the manifest knows nothing: the manifest has lost its last edits; restore the "
+                            "store from a backup");
 }
 
 Result<Segment> Replay::read_header(SegmentNumber number, const std::string& path) {
@@ -181,6 +207,14 @@ Status Replay::begin_at_floor() {
   if (!first.header) {
     return Status::corruption(first.problem +
                               "; the log is needed from this segment on: restore the store from a backup");
+  }
+  const bool has_newest = std::any_of(segments_.begin(), segments_.end(), [this](const Segment& segment) {
+    return segment.header && segment.header->epoch == start_.epoch_max;
+  });
+  if (!has_newest) {
+    return Status::corruption(log_directory(store_) + ": no segment of epoch " + std::to_string(start_.epoch_max.raw()) +
+                              ", which the manifest says was opened: put the missing file back, or restore the store "
+                              "from a backup");
   }
   end_.end.offset = std::max<std::uint64_t>(floor.offset, kSegmentHeaderBytes);
   const std::uint64_t bytes = HDB_TRY(env_.file_bytes(first.path));
@@ -235,13 +269,14 @@ Result<Probe> Replay::probe_at(Window& window, const Segment& segment, std::uint
     result.problem = "the file ends";
     return result;
   }
-  const auto claimed = claimed_group_bytes(HDB_TRY(window.view(begin, kGroupHeaderBytes)), room);
+  const GroupPlace place{log_key_, {segment.number, begin}};
+  const auto claimed = stated_group_bytes(HDB_TRY(window.view(begin, kGroupHeaderBytes)), room, place);
   if (!claimed.ok()) {
     result.problem = claimed.status().message();
     return result;
   }
   const ByteView bytes = HDB_TRY(window.view(begin, claimed.value()));
-  Result<GroupParts> parts = split_group(bytes, segment.header->epoch, {segment.number, begin});
+  Result<GroupParts> parts = split_group(bytes, segment.header->epoch, place);
   if (!parts.ok()) {
     result.problem = parts.status().message();
   } else if (parts->header.predecessor_end != predecessor_end) {
@@ -349,10 +384,11 @@ Result<std::optional<LogPoint>> Replay::durable_end_at(Window& window, const Seg
   const auto header = load<GroupHeader>(HDB_TRY(window.view(offset, kGroupHeaderBytes)).data());
   if (header.durable_end <= end_.end || header.epoch > start_.epoch_max) return none;
   if (segment.header && segment.header->epoch != header.epoch) return none;
-  const auto claimed = claimed_group_bytes(std::as_bytes(std::span(&header, 1)), room);
+  const GroupPlace place{log_key_, {segment.number, offset}};
+  const auto claimed = stated_group_bytes(std::as_bytes(std::span(&header, 1)), room, place);
   if (!claimed.ok()) return none;
   const ByteView bytes = HDB_TRY(window.view(offset, claimed.value()));
-  const bool is_valid = split_group(bytes, header.epoch, {segment.number, offset}).ok();
+  const bool is_valid = split_group(bytes, header.epoch, place).ok();
   return is_valid ? std::optional(header.durable_end) : none;
 }
 
@@ -376,6 +412,11 @@ Status remove_segments(Env& env, const std::string& store, const std::vector<Seg
 Result<ReplayEnd> replay(Env& env, const std::string& store, const ReplayStart& start,
                          const std::function<Status(const Group&)>& visit) {
   return Replay(env, store, start, visit).run();
+}
+
+Status check_closed(Env& env, const std::string& store, const ReplayStart& start) {
+  const std::function<Status(const Group&)> visit;
+  return Replay(env, store, start, visit).check_closed();
 }
 
 Status cut_tail(Env& env, const std::string& store, const ReplayEnd& replayed) {

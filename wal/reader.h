@@ -2,9 +2,10 @@
 //
 // The manifest vouches for two things: every segment up to `epoch_max` was recorded before its first append, and the
 // log is durable up to its floor. So:
-//   - no floor segment, or a floor above the log's end: kCorruption (but with epoch_max 0 nothing was ever logged);
+//   - no floor segment, a floor above the log's end, or no segment of the last epoch: kCorruption (but with epoch_max 0
+//     nothing was ever logged);
 //   - segments with a higher epoch are orphans of an open that died before its manifest edit: ignored, and removed by
-//     cut_tail(), as are segments below the floor's;
+//     cut_tail(), as are segments below the floor's. If one holds a group, the manifest lost that edit: kCorruption;
 //   - segment numbers are consecutive, epochs never decrease, each header's predecessor_end is where the segment before
 //     really ended, sequences and positions continue exactly.
 // Where this breaks, at the point P, everything behind is searched, at each multiple of 8, for a valid group or segment
@@ -67,6 +68,10 @@ struct ReplayEnd {
 // Visits the groups from the floor on, in order. Writes nothing. An error of the visitor ends it and is returned.
 Result<ReplayEnd> replay(Env& env, const std::string& store, const ReplayStart& start,
                          const std::function<Status(const Group&)>& visit);
+
+// For a log that the manifest says is closed, with all of it below the floor: kCorruption if there is a group at or above
+// it, so that what the manifest forgot is not deleted.
+Status check_closed(Env& env, const std::string& store, const ReplayStart& start);
 
 // Makes the log end durably where the replay saw it end: removes segments behind the end, orphans and segments below
 // the floor, cuts the last segment, and syncs what remains. May be done again, also after a crash on the way.

@@ -48,6 +48,7 @@ Writer::Writer(Env& env, std::string store, const WriterStart& start)
     : env_(env),
       store_(std::move(store)),
       store_id_(start.store_id),
+      log_key_(log_key_of(start.store_id)),
       epoch_(start.epoch),
       segment_bytes_(start.segment_bytes),
       segment_(start.segment),
@@ -62,9 +63,10 @@ Status Writer::stopped() const {
                           std::string(first_error_.message()));
 }
 
+// Whatever the code was: what the log holds now is unknown, so no caller may take it for something to try again.
 Status Writer::poison(const Status& error) {
-  first_error_ = error;
-  return error;
+  first_error_ = Status::io_error(std::string(error.message()));
+  return first_error_;
 }
 
 // A full disk is the one error that leaves the log as it was.
@@ -209,7 +211,7 @@ Status Writer::write_group(GroupHeader header, std::span<const ByteView> batches
   header.predecessor_end = end_;
   header.first_sequence = next_sequence_;
   header.first_position = next_position_;
-  const std::array<std::byte, kGroupHeaderBytes> head = encode_group_header(header, batches, at, scratch_);
+  const std::array<std::byte, kGroupHeaderBytes> head = encode_group_header(header, batches, {log_key_, at}, scratch_);
   pieces_.assign(1, ByteView(head));
   pieces_.insert(pieces_.end(), batches.begin(), batches.end());
   std::uint64_t bytes = 0;

@@ -101,6 +101,7 @@ class Writer {
   Env& env_;
   const std::string store_;
   const StoreId store_id_;
+  const std::uint64_t log_key_;
   const Epoch epoch_;
   const std::uint64_t segment_bytes_;
 

@@ -164,12 +164,17 @@ Status Verification::check_tables(const compaction::ManifestState* state) {
 }
 
 Status Verification::check_log(const compaction::ManifestState* state) {
-  if (state == nullptr || !state->is_log_open) return {};
+  if (state == nullptr) return {};
   const wal::ReplayStart start{.store_id = state->store_id,
                                .epoch_max = state->epoch,
                                .floor = state->log_floor,
                                .next_sequence = state->next_sequence,
                                .next_position = state->position_end};
+  if (!state->is_log_open) {
+    const Status closed = wal::check_closed(env_, store_, start);
+    if (!closed.ok()) bad(path_of(closed, log_directory(store_)), closed);
+    return {};
+  }
   const Result<wal::ReplayEnd> end = wal::replay(env_, store_, start, [](const wal::Group&) { return Status(); });
   if (end.ok()) {
     show_segments(end.value());

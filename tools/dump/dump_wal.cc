@@ -76,6 +76,7 @@ class LogDump {
   const RandomAccessFile& file_;
   Annotator out_;
   std::optional<Epoch> epoch_;  // empty: the segment header is damaged
+  std::uint64_t log_key_ = 0;
   SegmentNumber segment_;
   std::string why_not_;         // what the last place that held no group had instead
   std::uint64_t used_end_ = 0;  // of the last search: behind the last byte that is not zero
@@ -117,6 +118,7 @@ Status LogDump::show_header() {
   }
   const ByteView all = bytes_of(bytes);
   const auto header = load<wal::SegmentHeader>(all.data());
+  log_key_ = wal::log_key_of(header.store_id);
   out_.text(all.first(8), "magic", as_text(all.first(8)));
   out_.number(all.subspan(8, 4), "version");
   out_.number(all.subspan(12, 4), "reserved");
@@ -149,14 +151,15 @@ Result<std::optional<LogDump::Found>> LogDump::group_at(std::uint64_t begin) {
   if (room < wal::kGroupHeaderBytes) return none;
   Found found{.begin = begin, .bytes = Buffer(wal::kGroupHeaderBytes), .parts = {}};
   HDB_TRY(file_.read(begin, found.bytes));
-  const auto claimed = wal::claimed_group_bytes(bytes_of(found.bytes), room);
+  const wal::GroupPlace place{log_key_, {segment_, begin}};
+  const auto claimed = wal::stated_group_bytes(bytes_of(found.bytes), room, place);
   why_not_ = claimed.ok() ? "" : claimed.status().message();
   if (!claimed.ok()) return none;
   const auto header = load<wal::GroupHeader>(found.bytes.data());
   found.bytes.resize(claimed.value());
   HDB_TRY(file_.read(begin, found.bytes));
   Result<wal::GroupParts> parts =
-      wal::split_group(bytes_of(found.bytes), epoch_.value_or(header.epoch), {segment_, begin});
+      wal::split_group(bytes_of(found.bytes), epoch_.value_or(header.epoch), place);
   why_not_ = parts.ok() ? "" : parts.status().message();
   if (!parts.ok()) return none;
   found.parts = std::move(parts).value();
@@ -240,7 +243,7 @@ void LogDump::show_group_header(ByteView bytes, const wal::GroupHeader& header) 
   out_.number(bytes.subspan(64, 8), "durable end segment");
   out_.number(bytes.subspan(72, 8), "durable end offset");
   out_.number(bytes.subspan(80, 4), "extras bytes");
-  out_.number(bytes.subspan(84, 4), "reserved");
+  out_.hexadecimal(bytes.subspan(84, 4), "header checksum", header.header_checksum);
 }
 
 void LogDump::show_batch(std::uint64_t begin, ByteView bytes, std::size_t index) {

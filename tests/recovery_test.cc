@@ -1,0 +1,154 @@
+// What an open does with a store that lost a part of itself: it says so and deletes nothing.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "io/file_name.h"
+#include "tests/support/memory_env.h"
+#include "tests/support/test_store.h"
+#include "tools/dump/dump.h"
+
+namespace hdb::test {
+
+namespace {
+
+constexpr std::uint64_t kFileBytesMax = 64u << 20;
+
+TestStore opened(Env& env) {
+  auto store = open_store(env, "store", shrunk(presets::durable()), 7);
+  REQUIRE_MESSAGE(store.ok(), store.status().message());
+  return std::move(store).value();
+}
+
+void append(const TestStore& store, int events) {
+  for (int event = 0; event < events; ++event) REQUIRE(store->append(Event{.type = "t", .payload = as_bytes("p")}).ok());
+}
+
+std::vector<std::string> files_of(Env& env) {
+  std::vector<std::string> files;
+  for (const std::string directory : {"store", "store/wal", "store/sstables"}) {
+    const std::vector<std::string> names = env.list(directory).value();
+    for (const std::string& name : names) files.push_back(directory + "/" + name);
+  }
+  return files;
+}
+
+std::string newest_manifest(Env& env) {
+  std::string newest;
+  const std::vector<std::string> names = env.list("store").value();
+  for (const std::string& name : names) {
+    if (parse_manifest_name(name)) newest = "store/" + name;
+  }
+  return newest;
+}
+
+// The open fails with kCorruption naming `path`; every file is still there, and verification finds it too.
+void check_refused(MemoryEnv& env, const std::string& path) {
+  const std::vector<std::string> before = files_of(env);
+  const auto opened = open_store(env, "store", shrunk(presets::durable()), 8);
+  REQUIRE(opened.status().code() == StatusCode::kCorruption);
+  CHECK_MESSAGE(opened.status().message().find(path) != std::string_view::npos, std::string(opened.status().message()));
+  CHECK(opened.status().message().find("restore") != std::string_view::npos);
+  const std::vector<std::string> after = files_of(env);
+  for (const std::string& file : before) {
+    const bool is_kept = std::find(after.begin(), after.end(), file) != after.end();
+    CHECK_MESSAGE((is_kept || parse_manifest_name(file.substr(file.rfind('/') + 1))), file);
+  }
+  const auto verified = dump::verify_store(env, "store", [](std::string_view) {});
+  CHECK((!verified.ok() || verified->errors > 0));
+}
+
+}  // namespace
+
+TEST_CASE("a manifest that lost its newest edits does not make an open delete the log they spoke of") {
+  for (const bool was_closed_before : {false, true}) {
+    CAPTURE(was_closed_before);
+    MemoryEnv env;
+    {
+      TestStore store = opened(env);
+      if (was_closed_before) {
+        append(store, 10);
+        REQUIRE(store->close().ok());
+        store = opened(env);
+      }
+      append(store, 100);
+      env.crash_at(env.operations());
+    }
+    env.crash(1);
+    const std::string manifest = newest_manifest(env);
+    const Buffer whole = read_file(env, manifest, kFileBytesMax).value();
+    // The last record says that the edit before it is durable, and is not synced itself: both may be gone at once.
+    bool was_refused = false;
+    for (std::size_t cut = 8; cut <= 160 && cut < whole.size(); cut += 8) {
+      CAPTURE(cut);
+      REQUIRE(replace_file(env, manifest, bytes_of(whole).first(whole.size() - cut)).ok());
+      const auto verified = dump::verify_store(env, "store", [](std::string_view) {});
+      REQUIRE(verified.ok());
+      if (verified->errors == 0) continue;
+      check_refused(env, "");
+      was_refused = true;
+      REQUIRE(replace_file(env, manifest, bytes_of(whole)).ok());
+      REQUIRE(replace_file(env, current_path("store"), as_bytes(compaction::encode_current(
+                                                           *parse_manifest_name(manifest.substr(6)))))
+                  .ok());
+    }
+    CHECK(was_refused);
+    REQUIRE(replace_file(env, manifest, bytes_of(whole)).ok());
+    const TestStore store = opened(env);
+    CHECK(store->stats().events == (was_closed_before ? 110 : 100));
+  }
+}
+
+TEST_CASE("a log that lost the segments of the last open is refused") {
+  MemoryEnv env;
+  {
+    const TestStore store = opened(env);
+    append(store, 50);
+    env.crash_at(env.operations());
+  }
+  env.crash(1);
+  {
+    const TestStore store = opened(env);
+    append(store, 50);
+    store.clock->advance(std::chrono::seconds(1));
+    store.background->run_timers();
+    env.crash_at(env.operations());
+  }
+  env.crash(2);
+  const std::vector<std::string> segments = env.list("store/wal").value();
+  REQUIRE(segments.size() == 2);
+  REQUIRE(env.remove("store/wal/" + segments[1]).ok());
+  check_refused(env, "store/wal");
+}
+
+TEST_CASE("a missing or shortened table is found by the open, before anything is deleted for the manifest's sake") {
+  for (const bool is_cut : {false, true}) {
+    CAPTURE(is_cut);
+    MemoryEnv env;
+    {
+      const TestStore store = opened(env);
+      append(store, 50);
+      REQUIRE(store->flush().ok());
+      append(store, 50);
+      REQUIRE(store->close().ok());
+    }
+    const std::vector<std::string> tables = env.list("store/sstables").value();
+    REQUIRE(tables.size() == 2);
+    const std::string lost = "store/sstables/" + tables[0];
+    const Buffer whole = read_file(env, lost, kFileBytesMax).value();
+    // What is no table of the manifest may be all that is left of the data.
+    REQUIRE(replace_file(env, table_path("store", FileNumber(999)), bytes_of(whole)).ok());
+    if (is_cut) {
+      REQUIRE(replace_file(env, lost, bytes_of(whole).first(whole.size() / 2)).ok());
+    } else {
+      REQUIRE(env.remove(lost).ok());
+    }
+    check_refused(env, lost);
+    REQUIRE(replace_file(env, lost, bytes_of(whole)).ok());
+    CHECK(opened(env)->stats().events == 100);
+    CHECK(!env.exists(table_path("store", FileNumber(999))).value());
+  }
+}
+
+}  // namespace hdb::test
