@@ -25,8 +25,11 @@ class Outputs {
   Outputs& operator=(const Outputs&) = delete;
   ~Outputs() {
     builder_.reset();
-    for (const FileNumber number : written_) {
-      ignore(context_.env.remove(table_path(context_.directory, number)), "an orphan is removed at the next open");
+    try {
+      for (const FileNumber number : written_) {
+        ignore(context_.env.remove(table_path(context_.directory, number)), "an orphan is removed at the next open");
+      }
+    } catch (const std::bad_alloc&) {  // likewise
     }
   }
 

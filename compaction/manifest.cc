@@ -1,6 +1,7 @@
 #include "compaction/manifest.h"
 
 #include <algorithm>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -110,10 +111,16 @@ Status Manifest::append(const VersionEdit& edit) {
   }
   state_ = std::move(next);
   ++edit_number_;
-  if (file_.offset > std::max(kRewriteBytesMin, kRewriteGrowth * file_.snapshot_bytes)) {
-    ignore(start_file(state_, edit_number_), "the edit is durable where it is; the next append tries again");
-  }
+  rewrite_if_large();
   return {};
+}
+
+void Manifest::rewrite_if_large() noexcept {
+  if (file_.offset <= std::max(kRewriteBytesMin, kRewriteGrowth * file_.snapshot_bytes)) return;
+  try {
+    ignore(start_file(state_, edit_number_), "the edits are durable where they are; the next append tries again");
+  } catch (const std::bad_alloc&) {  // likewise
+  }
 }
 
 Buffer Manifest::encode_next(File& file, RecordKind kind, std::uint64_t edit_number, ByteView payload) {
@@ -129,21 +136,29 @@ Buffer Manifest::encode_next(File& file, RecordKind kind, std::uint64_t edit_num
 }
 
 Status Manifest::write_edit(const VersionEdit& edit) {
+  // Whatever interrupts this, nothing more may be written behind it: file_.file is null until it has ended well.
+  File file = std::move(file_);
   const Buffer payload = encode_edit(edit);
-  const Buffer record = encode_next(file_, RecordKind::kEdit, edit_number_ + 1, bytes_of(payload));
+  const Buffer record = encode_next(file, RecordKind::kEdit, edit_number_ + 1, bytes_of(payload));
   const ByteView piece = bytes_of(record);
-  HDB_TRY(file_.file->append({&piece, 1}));
-  HDB_TRY(file_.file->sync());
-  write_durable(edit_number_ + 1);
+  HDB_TRY(file.file->append({&piece, 1}));
+  HDB_TRY(file.file->sync());
+  write_durable(file, edit_number_ + 1);
+  file_ = std::move(file);
   return {};
 }
 
-void Manifest::write_durable(std::uint64_t edit_number) {
-  file_.durable_end = file_.offset;
-  const Buffer record = encode_next(file_, RecordKind::kDurable, edit_number, {});
-  const ByteView piece = bytes_of(record);
+void Manifest::write_durable(File& file, std::uint64_t edit_number) noexcept {
+  file.durable_end = file.offset;
+  bool is_written = false;
+  try {
+    const Buffer record = encode_next(file, RecordKind::kDurable, edit_number, {});
+    const ByteView piece = bytes_of(record);
+    is_written = file.file->append({&piece, 1}).ok();
+  } catch (const std::bad_alloc&) {
+  }
   // The edit is durable without it; only this file cannot go on behind it.
-  if (!file_.file->append({&piece, 1}).ok()) file_.file.reset();
+  if (!is_written) file.file.reset();
 }
 
 Status Manifest::start_file(ManifestState state, std::uint64_t edit_number) {
@@ -184,13 +199,17 @@ Status Manifest::start_file(ManifestState state, std::uint64_t edit_number) {
   return {};
 }
 
-void Manifest::remove_other_manifests() {
-  const Result<std::vector<std::string>> names = env_.list(store_);
-  if (!names.ok()) return;
-  for (const std::string& name : names.value()) {
-    const auto number = parse_manifest_name(name);
-    if (!number || *number == file_.number) continue;
-    ignore(env_.remove(store_ + "/" + name), "the next manifest, or the next open, removes it");
+// What stays is removed after the next manifest, or by the next open.
+void Manifest::remove_other_manifests() noexcept {
+  try {
+    const Result<std::vector<std::string>> names = env_.list(store_);
+    if (!names.ok()) return;
+    for (const std::string& name : names.value()) {
+      const auto number = parse_manifest_name(name);
+      if (!number || *number == file_.number) continue;
+      ignore(env_.remove(store_ + "/" + name), "as above");
+    }
+  } catch (const std::bad_alloc&) {
   }
 }
 

@@ -46,9 +46,9 @@ class Manifest {
   ~Manifest();
 
   // Makes the edit durable and then part of state(). kCorruption if it does not fit state(): nothing was written.
-  // A write that fails is made good by a fresh manifest. If that fails too, the error is returned, state() is without
-  // the edit, and the store on disk may be with or without it: the caller must not delete a table of either. A later
-  // append starts with a fresh manifest, after which the disk is as state() again.
+  // A write that fails is made good by a fresh manifest. If that fails too, or memory runs out (std::bad_alloc), state()
+  // is without the edit, and the store on disk may be with or without it: the caller must not delete a table of either.
+  // A later append starts with a fresh manifest, after which the disk is as state() again.
   Status append(const VersionEdit& edit);
 
   const ManifestState& state() const noexcept { return state_; }
@@ -74,11 +74,12 @@ class Manifest {
 
   static Buffer encode_next(File& file, RecordKind kind, std::uint64_t edit_number, ByteView payload);
   Status write_edit(const VersionEdit& edit);
-  void write_durable(std::uint64_t edit_number);
+  static void write_durable(File& file, std::uint64_t edit_number) noexcept;
+  void rewrite_if_large() noexcept;
   // Makes a new file that begins with `state`, and CURRENT name it. An error before CURRENT is touched leaves file_ as
   // it was; one after it, null.
   Status start_file(ManifestState state, std::uint64_t edit_number);
-  void remove_other_manifests();
+  void remove_other_manifests() noexcept;
 
   Env& env_;
   const std::string store_;

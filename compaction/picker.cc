@@ -217,13 +217,17 @@ std::optional<Plan> pick_level(const Version& version, const PickerSettings& set
   return best;
 }
 
-std::optional<Plan> pick_keys(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded) {
+std::optional<Plan> pick_keys(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded,
+                              std::uint32_t closed_level) {
   struct Score {
     double over;  // 1: at its target
     std::uint32_t level;
   };
   std::vector<Score> scores;
-  scores.push_back({static_cast<double>(version.level(0).size()) / settings.level0_trigger, 0});
+  const auto waiting = std::count_if(version.level(0).begin(), version.level(0).end(), [&excluded](const TableRef& table) {
+    return excluded.count(table->number) == 0;
+  });
+  scores.push_back({static_cast<double>(waiting) / settings.level0_trigger, 0});
   for (std::uint32_t level = 1; level + 1 < kLevels; ++level) {
     const auto target = static_cast<double>(std::max<std::uint64_t>(1, level_bytes_target(settings, level)));
     std::uint64_t bytes = 0;  // what is on its way down counts no more
@@ -236,6 +240,7 @@ std::optional<Plan> pick_keys(const Version& version, const PickerSettings& sett
   std::stable_sort(scores.begin(), scores.end(), [](const Score& a, const Score& b) { return a.over > b.over; });
   for (const Score& score : scores) {
     if (score.over < 1) break;
+    if (score.level + 1 == closed_level) continue;
     auto plan = score.level == 0 ? pick_level0(version, settings, excluded)
                                  : pick_level(version, settings, excluded, score.level);
     if (plan) return plan;
@@ -262,6 +267,7 @@ std::optional<Plan> pick_full_keys(const Version& version, const PickerSettings&
   }
   if (levels_in_use == 0 || (levels_in_use == 1 && deepest > 0)) return std::nullopt;
   plan.kind = sstable::TableKind::kKeys;
+  plan.is_of_all_keys = true;
   plan.output_level = std::max<std::uint32_t>(1, deepest);
   while (plan.output_level + 1 < kLevels && bytes > level_bytes_target(settings, plan.output_level)) {
     ++plan.output_level;
@@ -305,9 +311,10 @@ std::uint64_t level_bytes_target(const PickerSettings& settings, std::uint32_t l
   return target;
 }
 
-std::optional<Plan> pick(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded) {
+std::optional<Plan> pick(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded,
+                         std::uint32_t closed_level) {
   // Keys first: the more tables in level 0, the slower every look-up; events wait without harm.
-  if (auto plan = pick_keys(version, settings, excluded)) return plan;
+  if (auto plan = pick_keys(version, settings, excluded, closed_level)) return plan;
   if (const auto run = pick_event_run(version, settings, excluded)) return event_plan(version, settings, *run);
   return std::nullopt;
 }

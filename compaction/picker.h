@@ -38,6 +38,8 @@ struct Plan {
   sstable::TableKind kind = sstable::TableKind::kEvents;
   // Nothing is rewritten: the tables only change their level.
   bool is_move = false;
+  // All keys of the version are merged into one level: until it is installed no other plan may merge keys into that.
+  bool is_of_all_keys = false;
   // Events: neighbours, by position. Keys: each group sorted and disjoint, newer groups first; a table of level 0 is a
   // group of its own.
   std::vector<std::vector<TableRef>> inputs;
@@ -56,12 +58,14 @@ struct Plan {
 using FileNumberSet = std::unordered_set<FileNumber>;
 
 // The most useful compaction, empty if none is. Tables in `excluded` (being compacted now) are in no plan, nor are
-// those whose merging would race with them: plans picked with all running plans' inputs excluded may run at the same
-// time and be installed in any order, along with flushes.
-std::optional<Plan> pick(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded = {});
+// those whose merging would race with them: plans picked with all running plans' inputs excluded, and with
+// `closed_level` the output level of the one that is of all keys (0: none is), may run at the same time and be installed
+// in any order, along with flushes.
+std::optional<Plan> pick(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded = {},
+                         std::uint32_t closed_level = 0);
 
 // The next step of compacting everything: events until all tables are near table_bytes_target, keys until all are in
-// one level. Empty when that is reached. With nothing excluded, and nothing running.
+// one level. Empty when that is reached. With nothing excluded, and nothing running; pick() may go on beside it.
 std::optional<Plan> pick_full(const Version& version, const PickerSettings& settings);
 
 // The level's target in bytes; level 0 has none and is measured in tables. The last has no bound.
