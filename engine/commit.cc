@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/json.h"
+#include "engine/ready_errors.h"
 #include "engine/store.h"
 
 namespace hdb {
@@ -22,6 +23,7 @@ struct Store::Fresh {
   std::vector<AppendResult::Duplicate> duplicates;
   std::vector<Twin> twins;
   SequenceNumber looked_up_to;
+  LookUps::LookUp look_up;  // until the ordered step has rechecked
 };
 
 namespace {
@@ -52,19 +54,13 @@ std::uint64_t weight_of(const EncodedBatch& batch) {
   return batch.bytes().size() + kItemBytes * (batch.event_count() + batch.change_count());
 }
 
-// In the log, so it comes back at the next open; nothing behind it can become visible before that.
-Status logged_but_not_applied() {
-  return Status::error(StatusCode::kOutOfMemory,
-                       "append: out of memory after the batch was logged: outcome unknown; reopen the store");
-}
-
 }  // namespace
 
 Result<AppendResult> Store::append(const Batch& batch) {
   HDB_TRY(check_open());
   HDB_TRY(validate_batch(batch.events, batch.changes));
   for (const Event& event : batch.events) HDB_TRY(check_metadata(event.metadata));
-  HDB_TRY(check_changes(batch.changes));
+  for (const KeyValueChange& change : batch.changes) HDB_TRY(check_keyspace(change.keyspace));
 
   PendingAppend pending;
   pending.durability = batch.durability.value_or(options_.durability);
@@ -90,7 +86,7 @@ Result<AppendResult> Store::append(const Batch& batch) {
   if (fresh.events.empty() && batch.changes.empty()) {
     const Published published = visibility_->read().at;
     result.first_position = published.position_end;
-    if (pending.durability == Durability::kSync) HDB_TRY(make_durable(published.position_end));
+    HDB_TRY(make_durable_as(pending.durability, published.position_end));
     return result;
   }
   if (pending.outcome == PendingAppend::Outcome::kFailed) return pending.error;
@@ -109,6 +105,7 @@ Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) 
   fresh.events = events;
   if (std::none_of(events.begin(), events.end(), [](const Event& event) { return event.id.has_value(); })) return fresh;
 
+  fresh.look_up = look_ups_.begin(visibility_->read().at.next_sequence);
   const Visibility::Read read = visibility_->read();
   fresh.looked_up_to = read.at.next_sequence;
   std::map<EventId, std::size_t> places;  // of the batch's own ids, in `kept`
@@ -140,92 +137,43 @@ Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) 
   return fresh;
 }
 
-Status Store::check_changes(std::span<const KeyValueChange> changes) {
-  if (changes.empty()) return {};
-  MutexLock lock(state_mutex_);
-  for (const KeyValueChange& change : changes) HDB_TRY(check_keyspace(change.keyspace));
-  return {};
-}
-
 void Store::lead_commit() {
   MutexLock log_lock(log_mutex_);
   const std::span<PendingAppend* const> group = commit_queue_.take(kGroupBatchBytesMax);
+  settle(group);
+}
+
+// Writes the group, or as much of it as there is space for: a batch that is too large for the disk must not take down
+// those that fit, nor requests to sync, which need none.
+void Store::settle(std::span<PendingAppend* const> group) noexcept {
   Status status;
   try {
     status = write_group(group);
-  } catch (const std::exception& error) {
-    status = Status::error(StatusCode::kOutOfMemory, std::string("append: ") + error.what());
+  } catch (...) {
+    status = out_of_memory();
   }
   if (status.ok()) return;
+  if (group.size() > 1 && status.code() == StatusCode::kNoSpace) {
+    for (std::size_t member = 0; member < group.size(); ++member) settle(group.subspan(member, 1));
+    return;
+  }
   for (PendingAppend* pending : group) {
     pending->outcome = PendingAppend::Outcome::kFailed;
     pending->error = status;
   }
 }
 
+// After an error no member of the group has been accepted.
 Status Store::write_group(std::span<PendingAppend* const> group) {
   {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return write_error_;
   }
-  // Who goes: everyone whose ids nobody else has committed or is committing now.
-  std::vector<PendingAppend*> members;
-  std::vector<ByteView> batches;
-  std::set<EventId> group_ids;
-  std::uint64_t group_bytes = 0;
-  std::uint64_t events = 0;
-  std::uint64_t changes = 0;
   bool is_durable = false;
-  for (PendingAppend* pending : group) {
-    pending->outcome = PendingAppend::Outcome::kWritten;
-    is_durable |= pending->durability == Durability::kSync;
-    if (pending->batch.bytes().empty()) continue;
-    std::optional<SequenceNumber> retry_after = recent_ids_.conflict(pending->ids, pending->looked_up_to);
-    const bool meets_twin = std::any_of(pending->ids.begin(), pending->ids.end(),
-                                        [&](const EventId& id) { return group_ids.contains(id); });
-    if (retry_after || meets_twin) {
-      pending->outcome = PendingAppend::Outcome::kRetry;
-      pending->retry_after = retry_after.value_or(next_sequence_.next());
-      continue;
-    }
-    group_ids.insert(pending->ids.begin(), pending->ids.end());
-    members.push_back(pending);
-    batches.push_back(pending->batch.bytes());
-    group_bytes += pending->batch.bytes().size();
-    events += pending->batch.event_count();
-    changes += pending->batch.change_count();
-  }
-
-  if (!members.empty()) {
-    if (const Status room = make_active_writable(group_bytes); !room.ok()) {
-      const bool may_retry = room.code() == StatusCode::kNoSpace || room.code() == StatusCode::kInvalidArgument;
-      if (!may_retry) stop_writes(room);
-      return room;
-    }
-    const Timestamp commit_time = std::max(last_commit_time_, clock_.wall());
-    const LogPoint before = log_->end();
-    const Result<LogPoint> end = log_->append({.first_sequence = next_sequence_,
-                                               .first_position = next_position_,
-                                               .commit_time = commit_time,
-                                               .batches = batches},
-                                              is_durable);
-    if (!end.ok()) {
-      stop_writes(end.status());
-      return Status::error(StatusCode::kIoError, "append: outcome unknown: " + std::string(end.status().message()));
-    }
-    active_log_bytes_ += end->segment == before.segment ? end->offset - before.offset : end->offset;
-
-    try {
-      accept_group(members, commit_time,
-                   {SequenceNumber(next_sequence_.raw() + events + changes), next_position_ + events});
-    } catch (const std::bad_alloc&) {
-      const Status unknown = logged_but_not_applied();
-      stop_writes(unknown);
-      visibility_->fail(unknown);
-      return unknown;
-    }
-    last_commit_time_ = commit_time;
-    counters_.log_groups.fetch_add(1, std::memory_order_relaxed);
+  for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
+  const Admitted admitted = admit(group);
+  if (!admitted.members.empty()) {
+    HDB_TRY(log_group(admitted, is_durable));
   } else if (is_durable) {
     const Status synced = log_->sync();
     if (!synced.ok()) {
@@ -236,15 +184,73 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   if (is_durable) durable_position_end_.store(next_position_, std::memory_order_release);
 
   last_append_ = clock_.monotonic();
-  const bool has_interval = std::any_of(members.begin(), members.end(), [](const PendingAppend* member) {
-    return member->durability == Durability::kInterval;
+  const bool has_interval = std::any_of(group.begin(), group.end(), [](const PendingAppend* pending) {
+    return pending->durability == Durability::kInterval && pending->outcome == PendingAppend::Outcome::kWritten;
   });
   if (is_durable) {
     first_unsynced_.reset();
   } else if (has_interval && !first_unsynced_) {
     first_unsynced_ = last_append_;
   }
-  if (!members.empty()) arm_log_timer();
+  if (!admitted.members.empty() || has_interval) arm_log_timer();
+  return {};
+}
+
+// Who goes: everyone whose ids nobody else has committed or is committing now.
+Store::Admitted Store::admit(std::span<PendingAppend* const> group) {
+  Admitted admitted;
+  std::set<EventId> group_ids;
+  for (PendingAppend* pending : group) {
+    pending->outcome = PendingAppend::Outcome::kWritten;
+    if (pending->batch.bytes().empty()) continue;
+    std::optional<SequenceNumber> retry_after = recent_ids_.conflict(pending->ids, pending->looked_up_to);
+    const bool meets_twin = std::any_of(pending->ids.begin(), pending->ids.end(),
+                                        [&](const EventId& id) { return group_ids.contains(id); });
+    if (retry_after || meets_twin) {
+      pending->outcome = PendingAppend::Outcome::kRetry;
+      pending->retry_after = retry_after.value_or(next_sequence_.next());
+      continue;
+    }
+    group_ids.insert(pending->ids.begin(), pending->ids.end());
+    admitted.members.push_back(pending);
+    admitted.batches.push_back(pending->batch.bytes());
+    admitted.bytes += pending->batch.bytes().size();
+    admitted.events += pending->batch.event_count();
+    admitted.changes += pending->batch.change_count();
+  }
+  return admitted;
+}
+
+Status Store::log_group(const Admitted& admitted, bool is_durable) {
+  if (const Status room = make_active_writable(admitted.bytes); !room.ok()) {
+    const bool may_retry = room.code() == StatusCode::kNoSpace || room.code() == StatusCode::kInvalidArgument;
+    if (!may_retry) stop_writes(room);
+    return room;
+  }
+  const Timestamp commit_time = std::max(last_commit_time_, clock_.wall());
+  const LogPoint before = log_->end();
+  const Result<LogPoint> end = log_->append({.first_sequence = next_sequence_,
+                                             .first_position = next_position_,
+                                             .commit_time = commit_time,
+                                             .batches = admitted.batches},
+                                            is_durable);
+  if (!end.ok()) {
+    stop_writes(end.status());
+    const Status unknown = without_exceptions([&] { return end.status().in_context("append: outcome unknown"); });
+    return unknown.code() == StatusCode::kOutOfMemory ? logged_but_not_applied() : unknown;
+  }
+  active_log_bytes_ += end->segment == before.segment ? end->offset - before.offset : end->offset;
+  try {
+    accept_group(admitted.members, commit_time,
+                 {SequenceNumber(next_sequence_.raw() + admitted.events + admitted.changes),
+                  next_position_ + admitted.events});
+  } catch (...) {
+    stop_writes(logged_but_not_applied());
+    visibility_->fail(logged_but_not_applied());
+    return logged_but_not_applied();
+  }
+  last_commit_time_ = commit_time;
+  counters_.log_groups.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
 
@@ -255,7 +261,8 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
     MutexLock lock(state_mutex_);
     memtable = active_;
   }
-  for (const PendingAppend* member : members) recent_ids_.add(member->ids, end.next_sequence);
+  const SequenceNumber oldest_look_up = look_ups_.oldest();
+  for (const PendingAppend* member : members) recent_ids_.add(member->ids, end.next_sequence, oldest_look_up);
   visibility_->open_slot(end, members.size());
   for (PendingAppend* member : members) {
     member->first_sequence = next_sequence_;
@@ -275,14 +282,10 @@ Status Store::apply(PendingAppend& pending) {
   try {
     pending.memtable->add(std::move(pending.batch), pending.first_sequence, pending.first_position,
                           pending.commit_time);
-  } catch (const std::bad_alloc&) {
-    // In the log, so it comes back at the next open; nothing behind it can become visible before that.
-    const Status status =
-        Status::error(StatusCode::kOutOfMemory,
-                      "append: out of memory after the batch was logged: outcome unknown; reopen the store");
-    stop_writes(status);
-    visibility_->fail(status);
-    return status;
+  } catch (...) {
+    stop_writes(logged_but_not_applied());
+    visibility_->fail(logged_but_not_applied());
+    return logged_but_not_applied();
   }
   visibility_->batch_applied(pending.group_end);
   HDB_TRY(visibility_->wait_published(pending.group_end));
@@ -328,16 +331,19 @@ Status Store::seal_active() {
   return {};
 }
 
-void Store::stop_writes(const Status& error) {
+void Store::stop_writes(const Status& error) noexcept {
+  Status refusal = without_exceptions([&] {
+    return Status::error(StatusCode::kClosed, "writes are refused after an error: " + std::string(error.message()) +
+                                                  "; close the store, mend the cause and open it again");
+  });
+  if (refusal.code() != StatusCode::kClosed) refusal = writes_refused();
   {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return;
-    write_error_ =
-        Status::error(StatusCode::kClosed, "writes are refused after an error: " + std::string(error.message()) +
-                                               "; close the store, mend the cause and open it again");
+    write_error_ = std::move(refusal);
     state_signal_.notify_all();
   }
-  notify(Notice::kError, std::string(error.message()));
+  notify(Notice::kError, error.message());
 }
 
 Status Store::wait_for_room(std::uint64_t batch_bytes) {
@@ -355,6 +361,8 @@ Status Store::wait_for_room(std::uint64_t batch_bytes) {
         break;
       }
       if (!pressure.error.ok()) {
+        schedule_flush();  // for the next append; the retry's timer may have found no memory
+        schedule_compactions();
         return pressure.error.in_context("append refused: " + pressure.reason + ", and that fails");
       }
       if (stalled_at) {
@@ -392,14 +400,15 @@ Store::Pressure Store::pressure_now() const {
   Pressure memory;
   if (sealed_.size() >= options_.sealed_memtables_max) {
     memory = {fill, flush_bytes_per_s_, std::to_string(sealed_.size()) + " sealed memtables wait for their flush",
-              flush_error_};
+              is_flushing_ ? Status() : flush_error_};
   }
   const std::size_t level0 = version_->level(0).size();
   const std::size_t stop = options_.level0_stop_trigger;
   Pressure tables;
   if (level0 > stop / 2) {
     tables = {static_cast<double>(level0 - stop / 2) / static_cast<double>(stop - stop / 2), compact_bytes_per_s_,
-              std::to_string(level0) + " keyspace tables in level 0 wait for compaction", compaction_error_};
+              std::to_string(level0) + " keyspace tables in level 0 wait for compaction",
+              running_compactions_ > 0 ? Status() : compaction_error_};
   }
   return memory.share >= tables.share ? memory : tables;
 }
@@ -410,6 +419,17 @@ Status Store::sync() {
   pending.durability = Durability::kSync;
   commit_queue_.run(pending, [this] { lead_commit(); });
   return pending.outcome == PendingAppend::Outcome::kFailed ? pending.error : Status();
+}
+
+// For events that the store had already, perhaps by an append that asked for less.
+Status Store::make_durable_as(Durability durability, Position position_end) {
+  if (durability == Durability::kSync) return make_durable(position_end);
+  if (durability == Durability::kNone || durable_position_end_.load(std::memory_order_acquire) >= position_end) return {};
+  MutexLock lock(log_mutex_);
+  if (first_unsynced_) return {};
+  first_unsynced_ = clock_.monotonic();
+  arm_log_timer();
+  return {};
 }
 
 Status Store::make_durable(Position position_end) {

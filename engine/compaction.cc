@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compaction/job.h"
+#include "engine/ready_errors.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
@@ -20,51 +21,70 @@ std::uint64_t bytes_of_tables(const std::vector<std::shared_ptr<const sstable::T
 
 }  // namespace
 
-void Store::schedule_compactions() {
-  while (!is_stopping_.load(std::memory_order_acquire) && write_error_.ok() &&
-         running_compactions_ < options_.background_threads) {
-    auto plan = compaction::pick(*version_, picker_settings(options_), compacting_);
-    if (!plan) return;
-    start_compaction(std::move(*plan));
+void Store::schedule_compactions() noexcept {
+  try {
+    while (!is_stopping_.load(std::memory_order_acquire) && write_error_.ok() &&
+           running_compactions_ < options_.background_threads) {
+      auto plan = compaction::pick(*version_, picker_settings(options_), compacting_, closed_level_);
+      if (!plan) return;
+      start_compaction(std::move(*plan));
+    }
+  } catch (...) {  // the next flush asks again
+    compaction_error_ = out_of_memory();
   }
 }
 
 void Store::start_compaction(compaction::Plan plan) {
   const std::vector<FileNumber> inputs = plan.input_numbers();
-  background_->submit(Background::Priority::kCompaction,
-                      [this, chosen = std::make_shared<const compaction::Plan>(std::move(plan))]() mutable {
-                        run_compaction(std::move(chosen));
-                      });
-  for (const FileNumber number : inputs) compacting_.insert(number);
+  const std::uint32_t closed_level = plan.is_of_all_keys ? plan.output_level : closed_level_;
+  try {
+    compacting_.insert(inputs.begin(), inputs.end());
+    // The task holds the plan's tables, and lets them go before it ends.
+    background_->submit(Background::Priority::kCompaction,
+                        [this, chosen = std::make_shared<const compaction::Plan>(std::move(plan))]() mutable {
+                          run_compaction(std::move(chosen));
+                        });
+  } catch (...) {
+    for (const FileNumber number : inputs) compacting_.erase(number);
+    throw;
+  }
+  closed_level_ = closed_level;
   ++running_compactions_;
 }
 
-void Store::run_compaction(std::shared_ptr<const compaction::Plan> plan) {
-  const std::vector<FileNumber> inputs = plan->input_numbers();
-  Status status;
-  try {
-    status = compact_once(*plan);
-  } catch (const std::exception& error) {
-    status = Status::error(StatusCode::kOutOfMemory, std::string("compaction: ") + error.what());
+void Store::run_compaction(std::shared_ptr<const compaction::Plan> plan) noexcept {
+  const Status status = without_exceptions([&] { return compact_once(*plan); });
+  const bool is_stopping = is_stopping_.load(std::memory_order_acquire);
+  if (!status.ok() && !is_stopping) note_first_error(status);
+  {
+    MutexLock lock(state_mutex_);
+    for (const auto& group : plan->inputs) {
+      for (const auto& table : group) compacting_.erase(table->number);
+    }
+    if (plan->is_of_all_keys) closed_level_ = 0;
   }
   plan.reset();  // its inputs are garbage now
   collect_garbage();
-  const bool is_stopping = is_stopping_.load(std::memory_order_acquire);
-  if (!status.ok() && !is_stopping) note_first_error(status);
   MutexLock lock(state_mutex_);
-  for (const FileNumber number : inputs) compacting_.erase(number);
   --running_compactions_;
   compaction_error_ = status;
   if (status.ok()) {
     schedule_compactions();
   } else if (!is_stopping && status.code() != StatusCode::kCorruption) {
     // Its outputs are discarded, its inputs still there. Damage stays: compaction leaves it to verify and salvage.
-    background_->after(kRetryDelay, [this] {
-      MutexLock retry_lock(state_mutex_);
-      schedule_compactions();
-    });
+    schedule_compaction_retry();
   }
   state_signal_.notify_all();
+}
+
+void Store::schedule_compaction_retry() noexcept {
+  try {
+    background_->after(kRetryDelay, [this] {
+      MutexLock lock(state_mutex_);
+      schedule_compactions();
+    });
+  } catch (...) {  // the next flush asks again
+  }
 }
 
 Status Store::compact_once(const compaction::Plan& plan) {
@@ -80,7 +100,10 @@ Status Store::compact_once(const compaction::Plan& plan) {
       .pace = [this](std::uint64_t bytes) { pace_compaction(bytes); },
   };
   const compaction::VersionEdit edit = HDB_TRY(compaction::run_job(plan, context));
-  HDB_TRY(install(edit, nullptr));
+  if (const Status installed = install(edit, nullptr); !installed.ok()) {
+    if (installed.code() == StatusCode::kCorruption && !plan.is_move) discard(edit);
+    return installed;
+  }
 
   counters_.compactions.fetch_add(1, std::memory_order_relaxed);
   if (plan.is_move) {
@@ -99,6 +122,13 @@ Status Store::compact_once(const compaction::Plan& plan) {
   notify(Notice::kCompaction, "merged " + std::to_string(plan.all_inputs().size()) + " tables of " +
                                   std::to_string(read) + " bytes into " + std::to_string(written) + " bytes");
   return {};
+}
+
+// The tables of an edit that was refused before it was written.
+void Store::discard(const compaction::VersionEdit& edit) {
+  for (const auto& added : edit.added) {
+    ignore(env_.remove(table_path(directory_, added.meta->number)), "an orphan is deleted at the next open");
+  }
 }
 
 void Store::pace_compaction(std::uint64_t bytes) {

@@ -6,17 +6,12 @@
 
 #include "engine/event_cursor.h"
 #include "engine/key_cursor.h"
+#include "engine/ready_errors.h"
 #include "engine/store.h"
 
 namespace hdb {
 
 namespace {
-
-// Made when there still is memory: at the first open.
-const Status& out_of_memory() {
-  static const Status status = Status::error(StatusCode::kOutOfMemory, "out of memory");
-  return status;
-}
 
 // Runs one call of the API. Allocation is the only thing below that throws; what a failed one interrupts has had no
 // effect.
@@ -27,7 +22,8 @@ auto guarded(Call call) noexcept -> decltype(call()) {
   } catch (const std::bad_alloc&) {
     return out_of_memory();
   } catch (const std::system_error& error) {  // no more threads
-    return Status::error(StatusCode::kBusy, error.what());
+    const Status busy = without_exceptions([&] { return Status::error(StatusCode::kBusy, error.what()); });
+    return busy;
   } catch (...) {
     return out_of_memory();
   }
@@ -52,7 +48,6 @@ std::uint64_t random_seed() {
 
 Result<std::unique_ptr<Engine>> Engine::open(const std::filesystem::path& directory, const Options& options,
                                              OpenMode mode, Hooks hooks) {
-  ignore(out_of_memory(), "made for later");
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
     HDB_TRY(validate(options));
     Platform platform{.env = &posix_env(),

@@ -93,14 +93,15 @@ Result<std::optional<StoredEvent>> EventCursor::Impl::next() {
   HDB_TRY(store_->check_open());
   const std::optional<std::uint64_t> limit = plan_->query().limit;
   if (is_done_ || (limit && returned_ >= *limit)) return std::optional<StoredEvent>();
+  is_done_ = true;  // unless it ends well: an exception must not leave a cursor that skips what it was at
   Result<std::optional<FoundEvent>> found = next_found();
   if (!found.ok() || !found.value()) {
-    is_done_ = true;
     walk_.reset();
     if (!found.ok()) return found.status();
     return std::optional<StoredEvent>();
   }
   FoundEvent& event = *found.value();
+  is_done_ = false;
   ++returned_;
   token_.has_event = true;
   token_.position = event.position;
@@ -112,6 +113,8 @@ Result<std::optional<StoredEvent>> EventCursor::Impl::next() {
 Result<std::size_t> EventCursor::Impl::next_batch(std::size_t max, std::vector<StoredEvent>& events) {
   std::size_t count = 0;
   while (count < max) {
+    // Before the event is taken, so that a vector that cannot grow loses none.
+    if (events.size() == events.capacity()) events.reserve(std::max<std::size_t>(16, 2 * events.size()));
     auto event = HDB_TRY(next());
     if (!event) break;
     events.push_back(std::move(*event));

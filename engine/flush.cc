@@ -1,6 +1,7 @@
 // From a sealed memtable to tables: one flush at a time, oldest first, so that tables and the log's floor advance in
 // commit order.
 #include "compaction/retain.h"
+#include "engine/ready_errors.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
@@ -42,24 +43,37 @@ Result<sstable::TableMeta> write_key_table(Env& env, const std::string& path, Fi
 
 }  // namespace
 
-void Store::schedule_flush() {
+void Store::schedule_flush() noexcept {
   if (is_flushing_ || sealed_.empty()) return;
-  background_->submit(Background::Priority::kFlush, [this] { run_flush(); });
-  is_flushing_ = true;
+  try {
+    background_->submit(Background::Priority::kFlush, [this] { run_flush(); });
+    is_flushing_ = true;
+  } catch (...) {  // whoever waits for the flush hears of it, and asks for it again
+    flush_error_ = out_of_memory();
+    state_signal_.notify_all();
+  }
 }
 
-void Store::run_flush() {
+void Store::schedule_flush_retry() noexcept {
+  if (is_flush_retry_set_) return;
+  try {
+    background_->after(kRetryDelay, [this] {
+      MutexLock lock(state_mutex_);
+      is_flush_retry_set_ = false;
+      schedule_flush();
+    });
+    is_flush_retry_set_ = true;
+  } catch (...) {  // wait_for_room() and flush() ask again
+  }
+}
+
+void Store::run_flush() noexcept {
   std::shared_ptr<const SealedMemTable> oldest;
   {
     MutexLock lock(state_mutex_);
     oldest = sealed_.front();
   }
-  Status status;
-  try {
-    status = flush_oldest(oldest);
-  } catch (const std::exception& error) {
-    status = Status::error(StatusCode::kOutOfMemory, std::string("flush: ") + error.what());
-  }
+  const Status status = without_exceptions([&] { return flush_oldest(oldest); });
   collect_garbage();
   if (!status.ok()) note_first_error(status);
   MutexLock lock(state_mutex_);
@@ -70,10 +84,7 @@ void Store::run_flush() {
     schedule_compactions();
   } else if (write_error_.ok()) {
     // A failed table is discarded; the memtable and its log are still there to make another.
-    background_->after(kRetryDelay, [this] {
-      MutexLock retry_lock(state_mutex_);
-      schedule_flush();
-    });
+    schedule_flush_retry();
   }
   state_signal_.notify_all();
 }
@@ -87,7 +98,7 @@ Status Store::flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed) 
     removed = log_->remove_below(sealed->log_end);
   }
   // The flush stands; segments that stay are tried again by the next one.
-  if (!removed.ok()) notify(Notice::kError, std::string(removed.message()));
+  if (!removed.ok()) notify(Notice::kError, removed.message());
   return {};
 }
 
@@ -157,6 +168,7 @@ Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable*
     MutexLock lock(state_mutex_);
     obsolete_.reserve(obsolete_.size() + edit.removed.size());
   }
+  unsettled_.reserve(unsettled_.size() + edit.added.size());
   HDB_TRY(record(edit));
   const std::shared_ptr<const compaction::Version> after = manifest_->state().version;
   MutexLock lock(state_mutex_);
@@ -173,12 +185,31 @@ Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable*
   return {};
 }
 
-// A full disk leaves the store as it is, and the edit may be tried again; after any other error nobody knows what the
-// next open will find, so nothing more is written.
+// A full disk leaves the store as it is, and the edit may be tried again; one that does not fit was not written. After
+// any other error nobody knows what the next open will find, so nothing more is written.
 Status Store::record(const compaction::VersionEdit& edit) {
-  Status recorded = manifest_->append(edit);
-  if (!recorded.ok() && recorded.code() != StatusCode::kNoSpace) stop_writes(recorded);
+  const Status recorded = manifest_->append(edit);
+  if (recorded.ok()) {
+    remove_unsettled();
+  } else if (recorded.code() == StatusCode::kNoSpace) {
+    for (const auto& added : edit.added) {
+      if (unsettled_.size() < unsettled_.capacity()) unsettled_.push_back(added.meta->number);
+    }
+  } else if (recorded.code() != StatusCode::kCorruption) {
+    stop_writes(recorded);
+  }
   return recorded;
+}
+
+// What the disk says is what manifest_ says again.
+void Store::remove_unsettled() noexcept {
+  for (const FileNumber number : unsettled_) {
+    const bool is_named = manifest_->state().version->find(number) != nullptr;
+    const Status removed = without_exceptions(
+        [&] { return is_named ? Status() : env_.remove(table_path(directory_, number)); });
+    ignore(removed, "an orphan is deleted at the next open");
+  }
+  unsettled_.clear();
 }
 
 Status Store::flush() {

@@ -149,16 +149,17 @@ Result<std::optional<KeyValue>> KeyCursor::Impl::next() {
   HDB_TRY(store_->check_open());
   if (is_done_) return std::optional<KeyValue>();
   has_result_ = false;
+  is_done_ = true;  // unless it ends well: an exception must not leave a cursor that skips what it was at
   Status status;
   if (view_ == nullptr || generation_ != store_->generation()) status = reposition();
   if (status.ok()) status = is_backward_ ? step_backward() : step_forward();
   if (!status.ok() || !has_result_) {
-    is_done_ = true;
     entries_.reset();
     view_.reset();
     if (!status.ok()) return status;
     return std::optional<KeyValue>();
   }
+  is_done_ = false;
   return std::optional<KeyValue>(KeyValue{bytes_of(key_).subspan(kKeyspacePrefixBytes), bytes_of(value_)});
 }
 

@@ -27,10 +27,18 @@ Result<Keyspace> Store::keyspace(std::string_view name) {
   }
   compaction::VersionEdit edit;
   edit.keyspaces.push_back({next_id, std::string(name)});
+  // What can fail for want of memory comes before the edit is on disk.
+  std::pair<std::string, Keyspace> added{std::string(name), Keyspace(next_id)};
+  {
+    MutexLock lock(state_mutex_);
+    keyspaces_.reserve(keyspaces_.size() + 1);
+  }
   HDB_TRY(record(edit));
   MutexLock lock(state_mutex_);
-  keyspaces_.emplace_back(std::string(name), Keyspace(next_id));
-  std::sort(keyspaces_.begin(), keyspaces_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto at = std::find_if(keyspaces_.begin(), keyspaces_.end(),
+                               [&added](const auto& known) { return known.first > added.first; });
+  keyspaces_.insert(at, std::move(added));
+  keyspace_count_.store(next_id, std::memory_order_release);
   return Keyspace(next_id);
 }
 
@@ -40,8 +48,7 @@ std::vector<std::pair<std::string, Keyspace>> Store::keyspaces() {
 }
 
 Status Store::check_keyspace(Keyspace keyspace) const {
-  const bool is_known = std::any_of(keyspaces_.begin(), keyspaces_.end(),
-                                    [keyspace](const auto& known) { return known.second.id() == keyspace.id(); });
+  const bool is_known = keyspace.id() >= 1 && keyspace.id() <= keyspace_count_.load(std::memory_order_acquire);
   if (is_known) return {};
   return Status::not_found("keyspace number " + std::to_string(keyspace.id()) +
                            " is not of this store; get it from Engine::keyspace(name)");

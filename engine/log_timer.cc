@@ -2,6 +2,7 @@
 // is told from a torn tail.
 #include <algorithm>
 
+#include "engine/ready_errors.h"
 #include "engine/store.h"
 
 namespace hdb {
@@ -10,36 +11,40 @@ namespace {
 constexpr std::chrono::milliseconds kIdleBeforeMark{100};
 }
 
-void Store::arm_log_timer() {
+// Without memory for a timer the next append arms it.
+void Store::arm_log_timer() noexcept {
   std::chrono::nanoseconds due = last_append_ + kIdleBeforeMark;
   if (first_unsynced_) due = std::min(due, *first_unsynced_ + std::chrono::milliseconds(options_.sync_interval_ms));
   if (timer_due_ && *timer_due_ <= due) return;
-  timer_due_ = due;
   const auto wait = std::max(due - clock_.monotonic(), std::chrono::nanoseconds(0));
-  background_->after(std::chrono::ceil<std::chrono::milliseconds>(wait), [this] { on_log_timer(); });
+  try {
+    background_->after(std::chrono::ceil<std::chrono::milliseconds>(wait), [this] { on_log_timer(); });
+    timer_due_ = due;
+  } catch (...) {
+  }
 }
 
-void Store::on_log_timer() {
-  Status status;
-  {
-    MutexLock lock(log_mutex_);
-    timer_due_.reset();
-    if (is_closed_.load(std::memory_order_acquire)) return;
-    const auto now = clock_.monotonic();
-    const bool is_idle = now - last_append_ >= kIdleBeforeMark;
-    const bool is_due =
-        first_unsynced_ && now - *first_unsynced_ >= std::chrono::milliseconds(options_.sync_interval_ms);
-    if (is_idle || is_due) {
-      status = log_->sync();
-      if (status.ok()) {
-        first_unsynced_.reset();
-        durable_position_end_.store(next_position_, std::memory_order_release);
-      }
-    }
-    if (status.ok() && is_idle) status = log_->mark();
-    if (status.ok() && !is_idle) arm_log_timer();
+void Store::on_log_timer() noexcept {
+  const Status status = without_exceptions([this] { return sync_by_timer(); });
+  // A sync that found no memory has not been tried.
+  if (!status.ok() && status.code() != StatusCode::kOutOfMemory) stop_writes(status);
+}
+
+Status Store::sync_by_timer() {
+  MutexLock lock(log_mutex_);
+  timer_due_.reset();
+  if (is_closed_.load(std::memory_order_acquire)) return {};
+  const auto now = clock_.monotonic();
+  const bool is_idle = now - last_append_ >= kIdleBeforeMark;
+  const bool is_due = first_unsynced_ && now - *first_unsynced_ >= std::chrono::milliseconds(options_.sync_interval_ms);
+  if (is_idle || is_due) {
+    HDB_TRY(log_->sync());
+    first_unsynced_.reset();
+    durable_position_end_.store(next_position_, std::memory_order_release);
   }
-  if (!status.ok()) stop_writes(status);
+  if (is_idle) return log_->mark();
+  arm_log_timer();
+  return {};
 }
 
 }  // namespace hdb

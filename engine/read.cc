@@ -95,10 +95,7 @@ std::optional<Value> value_of(const Entry& entry, std::shared_ptr<const void> pi
 Result<std::optional<Value>> Store::get(Keyspace keyspace, ByteView key, const Snapshot* at) {
   HDB_TRY(check_open());
   if (at != nullptr) HDB_TRY(pin_for(at));
-  {
-    MutexLock lock(state_mutex_);
-    HDB_TRY(check_keyspace(keyspace));
-  }
+  HDB_TRY(check_keyspace(keyspace));
   // A view holds every version its own published end can see, so only a snapshot needs its pin.
   const Visibility::Read read = visibility_->read();
   const auto& view = read.view;
@@ -123,10 +120,7 @@ Result<std::optional<Value>> Store::get(Keyspace keyspace, ByteView key, const S
 
 Result<KeyCursor> Store::scan(Keyspace keyspace, const KeyRange& range, const Snapshot* at) {
   auto pin = HDB_TRY(pin_for(at));
-  {
-    MutexLock lock(state_mutex_);
-    HDB_TRY(check_keyspace(keyspace));
-  }
+  HDB_TRY(check_keyspace(keyspace));
   return KeyCursor(std::make_unique<KeyCursor::Impl>(shared_from_this(), std::move(pin), keyspace, range));
 }
 

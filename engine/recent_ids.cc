@@ -8,12 +8,12 @@ std::size_t RecentIds::Hash::operator()(const EventId& id) const noexcept {
   return hash64(std::as_bytes(std::span(id.bytes())));
 }
 
-void RecentIds::add(std::span<const EventId> ids, SequenceNumber group_end) {
+void RecentIds::add(std::span<const EventId> ids, SequenceNumber group_end, SequenceNumber oldest_look_up) {
   for (const EventId& id : ids) {
     order_.push_back({id, group_end});
     ends_[id] = group_end;
   }
-  while (order_.size() > kIdsMax) {
+  while (order_.size() > kIdsMax && order_.front().group_end <= oldest_look_up) {
     const Committed& oldest = order_.front();
     forgotten_end_ = oldest.group_end;
     const auto found = ends_.find(oldest.id);

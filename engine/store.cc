@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "engine/ready_errors.h"
 #include "io/file_name.h"
 
 namespace hdb {
 
-Store::Store(std::string directory, const Options& options, Hooks hooks, Platform platform)
-    : directory_(std::move(directory)),
+Store::Store(const std::string& directory, const Options& options, Hooks hooks, Platform platform)
+    : directory_(without_trailing_slashes(directory)),
       options_(options),
       hooks_(std::move(hooks)),
       env_(*platform.env),
@@ -18,7 +19,7 @@ Store::Store(std::string directory, const Options& options, Hooks hooks, Platfor
       background_(std::move(platform.background)) {}
 
 Store::~Store() {
-  ignore(close(/*is_forced=*/true), "a destructor cannot report");
+  ignore(without_exceptions([this] { return close(/*is_forced=*/true); }), "a destructor cannot report");
 }
 
 Status Store::check_open() const {
@@ -45,7 +46,7 @@ void Store::publish_view() {
   publish_view(std::make_shared<ReadView>());
 }
 
-void Store::notify(Notice notice, const std::string& text) const noexcept {
+void Store::notify(Notice notice, std::string_view text) const noexcept {
   if (!hooks_.listener) return;
   try {
     hooks_.listener(notice, text);
@@ -53,29 +54,31 @@ void Store::notify(Notice notice, const std::string& text) const noexcept {
   }
 }
 
-void Store::note_first_error(const Status& error) {
+void Store::note_first_error(const Status& error) noexcept {
   {
     MutexLock lock(state_mutex_);
     if (first_background_error_.ok()) first_background_error_ = error;
   }
-  notify(Notice::kError, std::string(error.message()));
+  notify(Notice::kError, error.message());
 }
 
 // Deletes the files of tables that no version shown to a reader holds any more.
-void Store::collect_garbage() {
-  std::vector<FileNumber> unused;
-  {
-    MutexLock lock(state_mutex_);
-    const auto is_unused = [&unused](const auto& table) {
-      if (!table.second.expired()) return false;
-      unused.push_back(table.first);
-      return true;
-    };
-    obsolete_.erase(std::remove_if(obsolete_.begin(), obsolete_.end(), is_unused), obsolete_.end());
-  }
-  for (const FileNumber number : unused) {
-    tables_->evict(number);
-    ignore(env_.remove(table_path(directory_, number)), "an orphan is deleted at the next open");
+void Store::collect_garbage() noexcept {
+  while (true) {
+    FileNumber unused;
+    {
+      MutexLock lock(state_mutex_);
+      const auto found = std::find_if(obsolete_.begin(), obsolete_.end(),
+                                      [](const auto& table) { return table.second.expired(); });
+      if (found == obsolete_.end()) return;
+      unused = found->first;
+      obsolete_.erase(found);
+    }
+    const Status removed = without_exceptions([&] {
+      tables_->evict(unused);
+      return env_.remove(table_path(directory_, unused));
+    });
+    ignore(removed, "an orphan is deleted at the next open");
   }
 }
 
@@ -85,7 +88,7 @@ Status Store::close(bool is_forced) {
     return Status::error(StatusCode::kBusy, directory_ + ": " + std::to_string(pins) +
                                                 " cursors or snapshots are still open; let them go, then close again");
   }
-  Status status = flush();
+  Status status = without_exceptions([this] { return flush(); });
   is_stopping_.store(true, std::memory_order_release);
   {
     MutexLock lock(state_mutex_);
@@ -94,11 +97,12 @@ Status Store::close(bool is_forced) {
   is_closed_.store(true, std::memory_order_release);
   background_->stop();
   if (status.ok()) {
-    status = close_log();
+    status = without_exceptions([this] { return close_log(); });
   } else {
     // What could not be flushed stays in the log; the next open replays it.
     MutexLock lock(log_mutex_);
-    ignore(log_->sync(), "the first error is reported");
+    ignore(without_exceptions([this]() HDB_REQUIRES(log_mutex_) { return log_->sync(); }),
+           "the first error is reported");
   }
   {
     MutexLock lock(state_mutex_);

@@ -91,7 +91,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Result<EventCursor> query(const Query& query, const Snapshot* at);
 
   // keyspaces.cc
-  Status check_keyspace(Keyspace keyspace) const HDB_REQUIRES(state_mutex_);
+  Status check_keyspace(Keyspace keyspace) const;
   Result<Keyspace> keyspace(std::string_view name);
   std::vector<std::pair<std::string, Keyspace>> keyspaces();
 
@@ -115,12 +115,13 @@ class Store : public std::enable_shared_from_this<Store> {
   Epoch epoch() const noexcept { return epoch_; }
   // Makes the log durable at least up to the event before `position_end`.
   Status make_durable(Position position_end);
+  Status make_durable_as(Durability durability, Position position_end);
   // kClosed after close().
   Status check_open() const;
   Result<std::shared_ptr<const Snapshot::Pin>> pin_for(const Snapshot* at);
 
  private:
-  Store(std::string directory, const Options& options, Hooks hooks, Platform platform);
+  Store(const std::string& directory, const Options& options, Hooks hooks, Platform platform);
 
   // recover.cc: the steps of open(), in order.
   Status take_directory(OpenMode mode);
@@ -129,7 +130,8 @@ class Store : public std::enable_shared_from_this<Store> {
   Status already_a_store() const;
   Status create_files();
   Status recover();
-  Status remove_orphans(const compaction::Recovered& recovered);
+  Status check_tables(const compaction::Version& version);
+  Result<std::vector<std::string>> find_orphans(const compaction::Recovered& recovered);
   Status start_log(const compaction::ManifestState& state);
   Status replay_group(const wal::Group& group);
   std::shared_ptr<const SealedMemTable> apply_group(const wal::Group& group);
@@ -137,10 +139,20 @@ class Store : public std::enable_shared_from_this<Store> {
   // commit.cc
   struct Fresh;  // the events of a batch the store does not have yet
   Result<Fresh> leave_out_duplicates(std::span<const Event> events);
-  Status check_changes(std::span<const KeyValueChange> changes);
   Status wait_for_room(std::uint64_t batch_bytes);
   void lead_commit();
+  void settle(std::span<PendingAppend* const> group) noexcept HDB_REQUIRES(log_mutex_);
   Status write_group(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
+  // The appends of a group that go into the log together, and their sums.
+  struct Admitted {
+    std::vector<PendingAppend*> members;
+    std::vector<ByteView> batches;
+    std::uint64_t bytes = 0;
+    std::uint64_t events = 0;
+    std::uint64_t changes = 0;
+  };
+  Admitted admit(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
+  Status log_group(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
   void accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end)
       HDB_REQUIRES(log_mutex_);
   Status apply(PendingAppend& pending);
@@ -157,18 +169,20 @@ class Store : public std::enable_shared_from_this<Store> {
   };
   Pressure pressure_now() const HDB_REQUIRES(state_mutex_);
   // The first error of the log stops all later writes; reads go on.
-  void stop_writes(const Status& error);
+  void stop_writes(const Status& error) noexcept;
 
   // log_timer.cc
-  void arm_log_timer() HDB_REQUIRES(log_mutex_);
-  void on_log_timer();
+  void arm_log_timer() noexcept HDB_REQUIRES(log_mutex_);
+  void on_log_timer() noexcept;
+  Status sync_by_timer();
 
   // read.cc
   Result<std::optional<Position>> find_id(const ReadView& view, Position position_end, const EventId& id);
 
   // flush.cc
-  void schedule_flush() HDB_REQUIRES(state_mutex_);
-  void run_flush();
+  void schedule_flush() noexcept HDB_REQUIRES(state_mutex_);
+  void schedule_flush_retry() noexcept HDB_REQUIRES(state_mutex_);
+  void run_flush() noexcept;
   Status flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed);
   // Tables and edit of a sealed memtable, and the view without it.
   Status write_flush(const std::shared_ptr<const SealedMemTable>& sealed);
@@ -177,13 +191,17 @@ class Store : public std::enable_shared_from_this<Store> {
   // Records `edit` durably, then shows its version to readers, without the memtable it flushed, if any.
   Status install(const compaction::VersionEdit& edit, const SealedMemTable* flushed);
   Status record(const compaction::VersionEdit& edit) HDB_REQUIRES(manifest_mutex_);
+  void remove_unsettled() noexcept HDB_REQUIRES(manifest_mutex_);
   FileNumber next_file_number();
 
   // compaction.cc
-  void schedule_compactions() HDB_REQUIRES(state_mutex_);
+  void schedule_compactions() noexcept HDB_REQUIRES(state_mutex_);
+  // Throws for want of memory, with nothing changed.
   void start_compaction(compaction::Plan plan) HDB_REQUIRES(state_mutex_);
-  void run_compaction(std::shared_ptr<const compaction::Plan> plan);
+  void run_compaction(std::shared_ptr<const compaction::Plan> plan) noexcept;
+  void schedule_compaction_retry() noexcept HDB_REQUIRES(state_mutex_);
   Status compact_once(const compaction::Plan& plan);
+  void discard(const compaction::VersionEdit& edit);
   void pace_compaction(std::uint64_t bytes);
 
   // store.cc
@@ -193,9 +211,9 @@ class Store : public std::enable_shared_from_this<Store> {
   // A view with room for the sealed memtables, so that filling it cannot fail.
   std::shared_ptr<ReadView> make_view() HDB_EXCLUDES(state_mutex_);
   void publish_view(std::shared_ptr<ReadView> view) HDB_REQUIRES(state_mutex_);
-  void notify(Notice notice, const std::string& text) const noexcept;
-  void collect_garbage();
-  void note_first_error(const Status& error);
+  void notify(Notice notice, std::string_view text) const noexcept;
+  void collect_garbage() noexcept;
+  void note_first_error(const Status& error) noexcept;
 
   // Constant after open.
   const std::string directory_;
@@ -214,11 +232,13 @@ class Store : public std::enable_shared_from_this<Store> {
   std::unique_ptr<sstable::TableCache> tables_;
   std::shared_ptr<Visibility> visibility_;
   CommitQueue commit_queue_;
+  LookUps look_ups_;
   Counters counters_;
   std::atomic<std::uint64_t> file_number_{1};           // the next; relaxed, unique by fetch_add
   std::atomic<std::uint64_t> active_claimed_bytes_{0};  // log and memory the active memtable will hold: written under
                                                         // log_mutex_, read without in wait_for_room()
   std::atomic<std::uint64_t> durable_position_end_{0};  // release in write_group(), acquire in make_durable()
+  std::atomic<std::uint32_t> keyspace_count_{0};        // release in keyspace(), acquire in check_keyspace()
   std::atomic<bool> is_stopping_{false};                // release in close(), acquire in compaction jobs
   std::atomic<bool> is_closed_{true};  // but between open() and close(): release there, acquire in check_open()
 
@@ -227,6 +247,8 @@ class Store : public std::enable_shared_from_this<Store> {
   Mutex state_mutex_;
 
   std::unique_ptr<compaction::Manifest> manifest_ HDB_GUARDED_BY(manifest_mutex_);
+  // Tables of edits that a full disk refused: the disk may name them until the next edit is recorded.
+  std::vector<FileNumber> unsettled_ HDB_GUARDED_BY(manifest_mutex_);
 
   std::unique_ptr<wal::Writer> log_ HDB_GUARDED_BY(log_mutex_);
   SequenceNumber next_sequence_ HDB_GUARDED_BY(log_mutex_){1};
@@ -241,10 +263,12 @@ class Store : public std::enable_shared_from_this<Store> {
   std::shared_ptr<MemTable> active_ HDB_GUARDED_BY(state_mutex_);
   std::deque<std::shared_ptr<const SealedMemTable>> sealed_ HDB_GUARDED_BY(state_mutex_);  // oldest first
   std::shared_ptr<const compaction::Version> version_ HDB_GUARDED_BY(state_mutex_);
-  std::vector<std::pair<std::string, Keyspace>> keyspaces_ HDB_GUARDED_BY(state_mutex_);  // by name
+  std::vector<std::pair<std::string, Keyspace>> keyspaces_ HDB_GUARDED_BY(state_mutex_);  // by name; ids from 1 on
   compaction::FileNumberSet compacting_ HDB_GUARDED_BY(state_mutex_);  // inputs of running compactions
   std::uint32_t running_compactions_ HDB_GUARDED_BY(state_mutex_) = 0;
+  std::uint32_t closed_level_ HDB_GUARDED_BY(state_mutex_) = 0;  // a running compaction merges all keys into it; 0: none
   bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
+  bool is_flush_retry_set_ HDB_GUARDED_BY(state_mutex_) = false;  // a timer will schedule a flush
   std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);
   Status write_error_ HDB_GUARDED_BY(state_mutex_);              // of the log or the manifest: no more writes
   Status flush_error_ HDB_GUARDED_BY(state_mutex_);              // of the last flush; OK again once one succeeds

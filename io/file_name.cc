@@ -90,6 +90,11 @@ bool is_temporary_name(std::string_view name) {
   return name.ends_with(kTemporarySuffix);
 }
 
+std::string without_trailing_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 std::string parent_directory(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";

@@ -34,6 +34,9 @@ bool is_temporary_name(std::string_view name);
 // The name under which the file `path` is made, before it is renamed.
 std::string temporary_path(const std::string& path);
 
+// "a/b" of "a/b//"; "/" of "//".
+std::string without_trailing_slashes(std::string path);
+
 // "/a/b" of "/a/b/c"; "/" of "/a"; "." of a bare name.
 std::string parent_directory(const std::string& path);
 

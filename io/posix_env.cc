@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <climits>
 #include <memory>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -348,14 +349,19 @@ class LockTable {
 
 class PosixFileLock final : public FileLock {
  public:
-  PosixFileLock(LockTable& table, FileDescriptor file, LockTable::FileKey key) noexcept
-      : table_(table), file_(std::move(file)), key_(key) {}
-  ~PosixFileLock() override { table_.release(std::move(file_), key_); }
+  explicit PosixFileLock(LockTable& table) noexcept : table_(table) {}
+  ~PosixFileLock() override {
+    if (held_) table_.release(std::move(held_->first), held_->second);
+  }
+  // Before anything else, once.
+  Status acquire(const std::string& path) {
+    held_ = HDB_TRY(table_.acquire(path));
+    return {};
+  }
 
  private:
   LockTable& table_;
-  FileDescriptor file_;
-  LockTable::FileKey key_;
+  std::optional<std::pair<FileDescriptor, LockTable::FileKey>> held_;
 };
 
 class PosixEnv final : public Env {
@@ -413,18 +419,23 @@ class PosixEnv final : public Env {
   }
 
   Status create_directory(const std::string& path) override {
-    if (::mkdir(path.c_str(), kDirectoryMode) == 0) return sync_directory(parent_directory(path));
-    const int error = errno;
+    const std::string parent = parent_directory(path);
+    int error = ::mkdir(path.c_str(), kDirectoryMode) == 0 ? 0 : errno;
+    if (error == ENOENT && parent != path && parent != ".") {
+      HDB_TRY(create_directory(parent));
+      error = ::mkdir(path.c_str(), kDirectoryMode) == 0 ? 0 : errno;
+    }
     if (error == EEXIST) {
       struct stat attributes;
       if (::stat(path.c_str(), &attributes) != 0) return system_error(path, "stat", errno);
-      if (S_ISDIR(attributes.st_mode)) return {};
-      return Status::io_error(path + ": create directory: a file of that name is in the way");
+      if (!S_ISDIR(attributes.st_mode)) {
+        return Status::io_error(path + ": create directory: a file of that name is in the way");
+      }
+      // Whoever made it may not have made its name durable, nor need the parent be ours to open.
+      const Status synced = sync_directory(parent);
+      return synced.code() == StatusCode::kIoError && ::access(parent.c_str(), R_OK) != 0 ? Status() : synced;
     }
-    const std::string parent = parent_directory(path);
-    if (error != ENOENT || parent == path || parent == ".") return system_error(path, "create directory", error);
-    HDB_TRY(create_directory(parent));
-    if (::mkdir(path.c_str(), kDirectoryMode) != 0) return system_error(path, "create directory", errno);
+    if (error != 0) return system_error(path, "create directory", error);
     return sync_directory(parent);
   }
 
@@ -447,8 +458,9 @@ class PosixEnv final : public Env {
   }
 
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {
-    auto held = HDB_TRY(locks_.acquire(path));
-    return std::unique_ptr<FileLock>(std::make_unique<PosixFileLock>(locks_, std::move(held.first), held.second));
+    auto lock = std::make_unique<PosixFileLock>(locks_);
+    HDB_TRY(lock->acquire(path));
+    return std::unique_ptr<FileLock>(std::move(lock));
   }
 
  private:

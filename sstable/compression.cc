@@ -1,7 +1,9 @@
 #include "sstable/compression.h"
 
 #include <zstd.h>
+#include <zstd_errors.h>
 #include <memory>
+#include <new>
 
 namespace hdb::sstable {
 
@@ -14,13 +16,15 @@ struct FreeContext {
 
 // A context costs more to make than a block to compress.
 ZSTD_CCtx& compression_context() {
-  thread_local const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
+  thread_local std::unique_ptr<ZSTD_CCtx, FreeContext> context;
+  if (context == nullptr) context.reset(ZSTD_createCCtx());
   if (context == nullptr) throw std::bad_alloc();
   return *context;
 }
 
 ZSTD_DCtx& decompression_context() {
-  thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
+  thread_local std::unique_ptr<ZSTD_DCtx, FreeContext> context;
+  if (context == nullptr) context.reset(ZSTD_createDCtx());
   if (context == nullptr) throw std::bad_alloc();
   return *context;
 }
@@ -33,6 +37,7 @@ CompressionKind append_compressed(Buffer& to, ByteView raw, Compression compress
     to.resize(begin + ZSTD_compressBound(raw.size()));
     const std::size_t bytes =
         ZSTD_compressCCtx(&compression_context(), to.data() + begin, to.size() - begin, raw.data(), raw.size(), level);
+    if (ZSTD_getErrorCode(bytes) == ZSTD_error_memory_allocation) throw std::bad_alloc();
     HDB_CHECK(ZSTD_isError(bytes) == 0);  // the destination is large enough, the level validated
     if (bytes <= raw.size() - raw.size() / 8) {
       to.resize(begin + bytes);
@@ -52,6 +57,7 @@ Result<Buffer> decompress(ByteView stored, const BlockTrailer& trailer) {
   Buffer raw(trailer.raw_bytes);
   const std::size_t bytes =
       ZSTD_decompressDCtx(&decompression_context(), raw.data(), raw.size(), stored.data(), stored.size());
+  if (ZSTD_getErrorCode(bytes) == ZSTD_error_memory_allocation) throw std::bad_alloc();
   if (ZSTD_isError(bytes) != 0) return Status::corruption(std::string("zstd: ") + ZSTD_getErrorName(bytes));
   if (bytes != raw.size()) {
     return Status::corruption("block decompresses to " + std::to_string(bytes) + " bytes, not " +

@@ -466,6 +466,73 @@ TEST_CASE("a full disk at a manifest edit refuses it and takes it again once the
   CHECK(store->stats().events == 2);
 }
 
+TEST_CASE("tables of edits that a full disk refused leave the disk once an edit is taken") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  REQUIRE(store->append(Event{.type = "first"}).ok());
+  int refused = 0;
+  for (std::uint64_t room = 0;; room += 64) {
+    env.limit_bytes(env.bytes_used() + room);
+    const Status flushed = store->flush();
+    env.limit_bytes(1u << 30);
+    if (flushed.ok()) break;
+    CHECK(flushed.code() == StatusCode::kNoSpace);
+    ++refused;
+  }
+  CHECK(refused > 5);
+  REQUIRE(store->append(Event{.type = "second"}).ok());
+  REQUIRE(store->flush().ok());
+  CHECK(env.list("store/sstables").value().size() == store->stats().event_tables);
+}
+
+TEST_CASE("a batch too large for the disk is refused alone: those it met in the log's line are not") {
+  MemoryEnv env;
+  const auto engine = opened_with_threads(env, presets::durable());
+  REQUIRE(engine->append(Event{.type = "first"}).ok());
+  env.limit_bytes(env.bytes_used() + (2u << 20));
+  const std::string large(4u << 20, 'x');
+  std::atomic<int> small_refused{0};
+  std::atomic<int> large_taken{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 8; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int round = 0; round < 40; ++round) {
+        if (thread % 2 == 0) {
+          large_taken += engine->append(Event{.payload = as_bytes(large)}).ok();
+        } else if (thread % 4 == 1) {
+          small_refused += !engine->append(Event{.type = "small"}).ok();
+        } else {
+          small_refused += !engine->sync().ok();
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(large_taken == 0);
+  CHECK(small_refused == 0);
+  CHECK(engine->stats().events == 81);
+}
+
+TEST_CASE("an event the store has is made as durable as the append that gives it again asks") {
+  for (const Durability durability : {Durability::kInterval, Durability::kSync}) {
+    MemoryEnv env;
+    {
+      const TestStore store = opened(env);
+      const Event event = with_id("a", "x");
+      const auto append = [&](Durability asked) {
+        return store->append(Batch{.events = {&event, 1}, .changes = {}, .durability = asked});
+      };
+      REQUIRE(append(Durability::kNone).ok());
+      store.background->run_timers();
+      REQUIRE(append(durability)->duplicates.size() == 1);
+      store.clock->advance(std::chrono::seconds(1));
+      if (durability == Durability::kInterval) store.background->run_timers();
+      env.crash(3);
+    }
+    CHECK(opened(env)->stats().events == 1);
+  }
+}
+
 TEST_CASE("a compaction that failed once is done by the next") {
   MemoryEnv env;
   const TestStore store = opened(env);

@@ -1,0 +1,338 @@
+// Running out of memory: the call that meets it says so, the process lives, nothing acknowledged is lost, and the store
+// goes on or opens again. Each allocation of each call fails, alone and with all after it. Files are real, on a file
+// system in memory where there is one; background work runs in the test's thread.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+#include "tests/support/failing_allocations.h"
+#include "tests/support/model.h"
+#include "tests/support/test_store.h"
+
+namespace hdb::test {
+
+namespace {
+
+// A folder of its own, removed with it.
+class Folder {
+ public:
+  Folder() {
+    const std::filesystem::path memory = "/dev/shm";
+    const bool is_there = std::filesystem::is_directory(memory) && access(memory.c_str(), W_OK) == 0;
+    path_ = ((is_there ? memory : std::filesystem::temp_directory_path()) / "hdb memory XXXXXX").string();
+    REQUIRE(mkdtemp(path_.data()) != nullptr);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string store() const { return path_ + "/store"; }
+
+ private:
+  std::string path_;
+};
+
+constexpr std::uint64_t kSeed = 11;
+
+Options tiny() {
+  Options options = shrunk(presets::durable());
+  options.table_bytes_target = 64u << 10;
+  return options;
+}
+
+// What a store must hold: in order, each batch that was acknowledged, and maybe those whose outcome was unknown.
+class Expected {
+ public:
+  void acknowledged(ModelBatch batch) { batches_.push_back({std::move(batch), true}); }
+  void unknown(ModelBatch batch) { batches_.push_back({std::move(batch), false}); }
+
+  // Settles what was unknown by what is there.
+  void check(Engine& engine) {
+    const std::uint64_t events = engine.stats().events;
+    Model model;
+    std::vector<Batch> kept;
+    std::uint64_t certain_left = 0;
+    for (const Batch& batch : batches_) certain_left += batch.is_certain ? batch.batch.events.size() : 0;
+    for (Batch& batch : batches_) {
+      const std::uint64_t own = batch.batch.events.size();
+      const bool is_there = batch.is_certain || model.events.size() + own + certain_left <= events;
+      if (batch.is_certain) certain_left -= own;
+      if (!is_there) continue;
+      model.apply(batch.batch);
+      kept.push_back({std::move(batch.batch), true});
+    }
+    batches_ = std::move(kept);
+    REQUIRE(model.events.size() == events);
+    std::vector<Keyspace> keyspaces;
+    for (const auto& [name, keyspace] : engine.keyspaces()) keyspaces.push_back(keyspace);
+    check_equal(engine, model, keyspaces);
+  }
+
+ private:
+  struct Batch {
+    ModelBatch batch;
+    bool is_certain;
+  };
+  std::vector<Batch> batches_;
+};
+
+// A batch as the engine takes it, made while there is memory. Points into `batch`.
+struct Given {
+  explicit Given(const ModelBatch& batch) {
+    for (const OwnedEvent& event : batch.events) events.push_back(event.view());
+    for (const ModelChange& change : batch.changes) {
+      changes.push_back({Keyspace(change.keyspace), as_bytes(change.key),
+                         change.value ? std::optional(as_bytes(*change.value)) : std::nullopt});
+    }
+  }
+  Batch view() const { return {.events = events, .changes = changes, .durability = Durability::kSync}; }
+
+  std::vector<Event> events;
+  std::vector<KeyValueChange> changes;
+};
+
+// A store whose calls run out of memory one allocation later each time.
+class Starved {
+ public:
+  explicit Starved(Failing failing) : failing_(failing), random_(kSeed) { reopen(); }
+
+  TestStore& store() { return *store_; }
+  Expected& expected() { return expected_; }
+  const std::string path() const { return folder_.store(); }
+  ModelBatch batch() {
+    ModelBatch batch = random_batch(random_, std::vector<Keyspace>{keyspace_}, 6);
+    batch.events.push_back(random_event(random_));
+    return batch;
+  }
+
+  void append() {
+    const ModelBatch batch = this->batch();
+    const auto appended = test::append(*store_->engine, batch, Durability::kNone);
+    REQUIRE_MESSAGE(appended.ok(), std::string(appended.status().message()));
+    expected_.acknowledged(batch);
+  }
+
+  void reopen() {
+    store_.reset();
+    auto opened = open_store(posix_env(), path(), tiny(), kSeed);
+    REQUIRE_MESSAGE(opened.ok(), opened.status().message());
+    store_.emplace(std::move(opened).value());
+    const auto keyspace = (*store_)->keyspace("keys");
+    REQUIRE_MESSAGE(keyspace.ok(), keyspace.status().message());
+    keyspace_ = *keyspace;
+  }
+  void close() { store_.reset(); }
+
+  // Runs `call` until it needs no more memory than there is; each time `settle` hears how it ended.
+  void starve(const std::function<Status()>& call, const std::function<void(const Status&)>& settle) {
+    std::uint64_t failures = 0;
+    for (std::uint64_t number = 0;; ++number) {
+      CAPTURE(number);
+      Status status;
+      bool has_failed = false;
+      {
+        const FailingAllocations failing(number, failing_);
+        status = call();
+        has_failed = FailingAllocations::has_failed();
+      }
+      failures += !status.ok();
+      if (!status.ok()) CHECK_MESSAGE(has_failed, std::string(status.message()));
+      settle(status);
+      if (!has_failed) break;
+    }
+    CHECK(failures > 0);
+  }
+  Keyspace keyspace() const { return keyspace_; }
+
+ private:
+  Folder folder_;
+  Failing failing_;
+  std::mt19937_64 random_;
+  std::optional<TestStore> store_;
+  Keyspace keyspace_{0};
+  Expected expected_;
+};
+
+bool is_unknown(const Status& status) {
+  return status.message().find("outcome unknown") != std::string_view::npos;
+}
+
+void for_each_kind(const std::function<void(Failing)>& run) {
+  for (const Failing failing : {Failing::kOne, Failing::kAllFrom}) {
+    CAPTURE(static_cast<int>(failing));
+    run(failing);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("an append without memory has no effect or says that its outcome is unknown, and the store goes on") {
+  for_each_kind([](Failing failing) {
+    Starved starved(failing);
+    for (int round = 0; round < 3; ++round) {
+      ModelBatch batch = starved.batch();
+      std::optional<Given> given(batch);
+      starved.starve([&] { return starved.store()->append(given->view()).status(); },
+                     [&](const Status& status) {
+                       if (status.ok()) starved.expected().acknowledged(batch);
+                       if (is_unknown(status)) {
+                         starved.expected().unknown(batch);
+                         const auto refused = starved.store()->append(Event{.type = "refused"});
+                         CHECK(refused.status().code() == StatusCode::kClosed);
+                         starved.reopen();
+                       } else if (!status.ok()) {
+                         CHECK_MESSAGE(status.code() == StatusCode::kOutOfMemory, std::string(status.message()));
+                       }
+                       starved.append();
+                       batch = starved.batch();
+                       given.emplace(batch);
+                     });
+      starved.expected().check(*starved.store().engine);
+    }
+    starved.reopen();
+    starved.expected().check(*starved.store().engine);
+  });
+}
+
+TEST_CASE("an open without memory leaves the store as it was") {
+  for_each_kind([](Failing failing) {
+    Starved starved(failing);
+    for (int batches = 0; batches < 40; ++batches) starved.append();
+    REQUIRE(starved.store()->flush().ok());
+    for (int batches = 0; batches < 10; ++batches) starved.append();
+    starved.close();
+    const std::filesystem::path path = starved.path();
+    const Options options = tiny();
+    std::unique_ptr<Engine> engine;
+    starved.starve(
+        [&] {
+          auto opened = Engine::open(path, options);
+          if (opened.ok()) engine = std::move(opened).value();
+          return opened.status();
+        },
+        [&](const Status& status) {
+          if (!status.ok()) CHECK_MESSAGE(status.code() == StatusCode::kOutOfMemory, std::string(status.message()));
+          engine.reset();
+        });
+    starved.reopen();
+    starved.expected().check(*starved.store().engine);
+  });
+}
+
+TEST_CASE("a read without memory says so, and the same read answers right afterwards") {
+  for_each_kind([](Failing failing) {
+    Starved starved(failing);
+    for (int batches = 0; batches < 60; ++batches) starved.append();
+    REQUIRE(starved.store()->flush().ok());
+    for (int batches = 0; batches < 20; ++batches) starved.append();
+    Engine& engine = *starved.store().engine;
+    Query query;
+    query.tags_any = {"tag1", "tag2", "tag3"};
+    const auto count_events = [&]() -> Result<std::uint64_t> {
+      std::uint64_t count = 0;
+      EventCursor cursor = HDB_TRY(engine.query(query));
+      while (const auto event = HDB_TRY(cursor.next())) count += 1 + event->position();
+      return count;
+    };
+    const auto count_keys = [&]() -> Result<std::uint64_t> {
+      std::uint64_t count = 0;
+      KeyCursor cursor = HDB_TRY(engine.scan(starved.keyspace(), KeyRange{}));
+      while (const auto pair = HDB_TRY(cursor.next())) count += 1 + pair->value.size();
+      return count;
+    };
+    const auto get_each = [&]() -> Result<std::uint64_t> {
+      std::uint64_t bytes = 0;
+      for (Position position = 0; position < 40; ++position) {
+        const auto event = HDB_TRY(engine.get(position));
+        const auto again = HDB_TRY(engine.get(event->id()));
+        bytes += again->payload().size();
+      }
+      return bytes;
+    };
+    const std::vector<std::function<Result<std::uint64_t>()>> reads = {count_events, count_keys, get_each};
+    for (const auto& read : reads) {
+      const std::uint64_t right = read().value();
+      starved.starve([&] { return read().status(); },
+                     [&](const Status& status) {
+                       if (!status.ok()) CHECK(status.code() == StatusCode::kOutOfMemory);
+                       CHECK(read().value() == right);
+                     });
+    }
+    starved.expected().check(engine);
+  });
+}
+
+TEST_CASE("a cursor that ran out of memory is done, and skips nothing before") {
+  Starved starved(Failing::kOne);
+  for (int batches = 0; batches < 30; ++batches) starved.append();
+  std::vector<Position> right;
+  const auto walk = [&](std::vector<Position>& positions) -> Status {
+    EventCursor cursor = HDB_TRY(starved.store()->query(Query{}));
+    positions.clear();
+    while (true) {
+      auto event = cursor.next();
+      if (!event.ok()) {
+        const auto after = cursor.next();
+        CHECK((after.ok() && !after.value()));
+        return event.status();
+      }
+      if (!event.value()) return {};
+      positions.push_back(event.value()->position());
+    }
+  };
+  REQUIRE(walk(right).ok());
+  std::vector<Position> seen;
+  seen.reserve(right.size());
+  starved.starve([&] { return walk(seen); },
+                 [&](const Status&) {
+                   REQUIRE(seen.size() <= right.size());
+                   CHECK(std::equal(seen.begin(), seen.end(), right.begin()));
+                 });
+}
+
+TEST_CASE("a flush, a compaction or a new keyspace without memory leaves the store as it was, and is done later") {
+  for_each_kind([](Failing failing) {
+    Starved starved(failing);
+    std::uint64_t name = 0;
+    const std::vector<std::function<Status()>> calls = {
+        [&] { return starved.store()->flush(); },
+        [&] { return starved.store()->compact(); },
+        [&] { return starved.store()->keyspace(std::string_view("names that are not short").substr(name % 20)).status(); },
+    };
+    for (const auto& call : calls) {
+      for (int batches = 0; batches < 30; ++batches) starved.append();
+      starved.starve(call, [&](const Status& status) {
+        if (!status.ok()) CHECK_MESSAGE(status.code() == StatusCode::kOutOfMemory, std::string(status.message()));
+        ++name;
+        starved.store().background->run_timers();  // tries again what failed
+        const bool is_behind = starved.store()->stats().keyspace_tables_by_level[0] > 20;
+        if (is_behind) REQUIRE(starved.store()->compact().ok());
+        starved.append();
+        REQUIRE(starved.store()->flush().ok());
+      });
+      starved.expected().check(*starved.store().engine);
+    }
+    REQUIRE(starved.store()->compact().ok());
+    starved.reopen();
+    starved.expected().check(*starved.store().engine);
+  });
+}
+
+TEST_CASE("a close without memory reports it, and the next open finds everything") {
+  for_each_kind([](Failing failing) {
+    Starved starved(failing);
+    for (int batches = 0; batches < 5; ++batches) starved.append();
+    starved.starve([&] { return starved.store()->close(); },
+                   [&](const Status& status) {
+                     if (!status.ok()) CHECK(status.code() == StatusCode::kOutOfMemory);
+                     starved.reopen();
+                     starved.append();
+                   });
+    starved.expected().check(*starved.store().engine);
+  });
+}
+
+}  // namespace hdb::test
