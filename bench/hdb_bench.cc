@@ -7,6 +7,7 @@
 #include "bench/options.h"
 #include "bench/security_events.h"
 #include "bench/workload.h"
+#include "tools/program/program.h"
 
 namespace hdb::bench {
 
@@ -69,10 +70,12 @@ std::span<const Workload> all_workloads() {
 }
 
 int main(int argc, char** argv) {
+  prepare_program();
   const auto options = parse_options(argc, argv);
   if (!options.ok() && options.status().code() == StatusCode::kNotFound) {
     std::printf("%s", std::string(options.status().message()).c_str());
-    return 0;
+    const Status printed = finish_output();
+    return printed.ok() ? 0 : fail(printed);
   }
   if (!options.ok()) return fail(options.status());
   const Status status = run(options.value());

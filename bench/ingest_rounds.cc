@@ -68,6 +68,7 @@ void report_progress(const std::string& line) {
 }
 
 Status run_ingest_rounds(const BenchOptions& options, const IngestRounds& rounds) {
+  if (!options.report.empty()) HDB_TRY(check_report(options.report));
   RunLabel label;
   label.workload = rounds.workload;
   label.preset = rounds.run_options.preset;

@@ -87,19 +87,28 @@ double thread_cpu_s() {
 
 Result<ScratchDirectory> ScratchDirectory::create(const std::filesystem::path& parent, const std::string& name) {
   std::error_code error;
+  std::filesystem::path topmost;
+  for (auto missing = std::filesystem::absolute(parent, error); !std::filesystem::exists(missing, error);
+       missing = missing.parent_path()) {
+    topmost = missing;
+  }
   std::filesystem::create_directories(parent, error);
   const std::filesystem::path path = parent / ("hdb-bench-" + std::to_string(::getpid()) + "-" + name);
   if (!error && !std::filesystem::create_directory(path, error) && !error) {
     return Status::io_error(path.string() + " exists; remove it or choose another --dir");
   }
   if (error) return Status::io_error(path.string() + ": " + error.message() + "; choose a writable --dir");
-  return ScratchDirectory(path);
+  return ScratchDirectory(path, topmost.empty() ? path : topmost);
 }
 
 ScratchDirectory::~ScratchDirectory() {
   if (path_.empty()) return;
   std::error_code error;  // what cannot be removed stays: it is scratch
   std::filesystem::remove_all(path_, error);
+  // Directories made on the way go too, unless somebody else has put something there.
+  for (auto folder = path_.parent_path(); topmost_ != path_ && !folder.empty(); folder = folder.parent_path()) {
+    if (!std::filesystem::remove(folder, error) || error || folder == topmost_) break;
+  }
 }
 
 std::uint64_t directory_bytes(const std::filesystem::path& directory) {

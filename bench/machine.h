@@ -32,15 +32,21 @@ double thread_cpu_s();
 class ScratchDirectory {
  public:
   static Result<ScratchDirectory> create(const std::filesystem::path& parent, const std::string& name);
-  explicit ScratchDirectory(std::filesystem::path path) : path_(std::move(path)) {}
-  ScratchDirectory(ScratchDirectory&& other) noexcept : path_(std::move(other.path_)) { other.path_.clear(); }
+  ScratchDirectory(ScratchDirectory&& other) noexcept
+      : path_(std::move(other.path_)), topmost_(std::move(other.topmost_)) {
+    other.path_.clear();
+  }
   ScratchDirectory& operator=(ScratchDirectory&&) = delete;
   ~ScratchDirectory();
 
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  std::filesystem::path path_;  // empty: moved from
+  ScratchDirectory(std::filesystem::path path, std::filesystem::path topmost)
+      : path_(std::move(path)), topmost_(std::move(topmost)) {}
+
+  std::filesystem::path path_;     // empty: moved from
+  std::filesystem::path topmost_;  // of the directories made for it: path_, or one above
 };
 
 // The apparent sizes of the files below `directory`, summed.

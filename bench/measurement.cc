@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -13,6 +14,20 @@
 namespace hdb::bench {
 
 namespace {
+
+// The run going on, for the handler below.
+volatile std::sig_atomic_t running_child = 0;
+volatile std::sig_atomic_t stopping_signal = 0;
+
+// The run ends, and its parent goes on to remove what it made.
+void on_stop(int signal) {
+  stopping_signal = signal;
+  if (running_child > 0) ::kill(static_cast<pid_t>(running_child), SIGKILL);
+}
+
+void handle_stops(void (*handler)(int)) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, handler);
+}
 
 // First byte of what the child sends.
 constexpr char kMeasured = 1;  // then the measurement
@@ -62,9 +77,15 @@ Status run_guarded(const std::function<Status()>& work) {
   ::_exit(is_sent ? 0 : 1);
 }
 
+Status stopped() {
+  return Status::error(StatusCode::kClosed, "stopped by signal " + std::to_string(stopping_signal));
+}
+
 }  // namespace
 
 Status run_in_child(const std::function<Status()>& work, void* measurement, std::size_t bytes) {
+  handle_stops(&on_stop);
+  if (stopping_signal != 0) return stopped();
   int ends[2];
   if (::pipe(ends) != 0) return Status::io_error(std::string("pipe: ") + std::strerror(errno));
   std::fflush(nullptr);
@@ -75,7 +96,9 @@ Status run_in_child(const std::function<Status()>& work, void* measurement, std:
     ::close(ends[1]);
     return Status::io_error("fork: " + reason);
   }
+  running_child = child;
   if (child == 0) {
+    handle_stops(SIG_DFL);
     ::close(ends[0]);
     run_child(work, measurement, bytes, ends[1]);
   }
@@ -84,6 +107,8 @@ Status run_in_child(const std::function<Status()>& work, void* measurement, std:
   ::close(ends[0]);
   int exit_status = 0;
   while (::waitpid(child, &exit_status, 0) < 0 && errno == EINTR) continue;
+  running_child = 0;
+  if (stopping_signal != 0) return stopped();
   if (WIFSIGNALED(exit_status)) {
     return Status::io_error("the run was ended by signal " + std::to_string(WTERMSIG(exit_status)));
   }

@@ -32,6 +32,7 @@ void declare(CLI::App& app, BenchOptions& options, std::string& durability, std:
   app.add_option("--seed", options.seed, "of the generated data [42]");
   app.add_option("--input", options.inputs, "NDJSON files (.gz, .zst or plain) instead of generated events");
   app.add_option("--output", output, "text or json: one object a line [text]")->check(CLI::IsMember(kOutputForms));
+  app.set_version_flag("--version", "hdb-bench " HDB_VERSION "\n", "print the version");
   app.add_option("--report", options.report, "also write a self-contained HTML page with plots");
 }
 
@@ -53,6 +54,8 @@ Result<BenchOptions> parse_options(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     return Status::not_found(app.help());
+  } catch (const CLI::CallForVersion& version) {
+    return Status::not_found(version.what());
   } catch (const CLI::ParseError& error) {
     return Status::invalid_argument(first_line(error.what()) + "; `hdb-bench --help` lists the options");
   }

@@ -1,8 +1,12 @@
 #include "bench/report_html.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -244,6 +248,20 @@ constexpr const char* kStyle =
 
 }  // namespace
 
+Status check_report(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto status = std::filesystem::status(file, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    return Status::invalid_argument("--report " + file.string() + ": is not a file; name one to write");
+  }
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  if (::access(folder.c_str(), W_OK) != 0) {
+    return Status::invalid_argument("--report " + file.string() + ": its folder cannot be written: " +
+                                    std::strerror(errno) + "; make it, or name another");
+  }
+  return {};
+}
+
 Status write_report(const std::filesystem::path& file, std::span<const IngestResult> results) {
   const IngestResult& first = results.front();
   const std::vector<const IngestResult*> shown = median_rounds(results);
@@ -263,7 +281,10 @@ Status write_report(const std::filesystem::path& file, std::span<const IngestRes
   html += throughput_plot(shown) + latency_plot(shown) + side_by_side(shown) + table(results);
   for (const Ratio& ratio : ratios_of(results)) html += "<p>" + escaped(to_text(ratio)) + "</p>\n";
   html += "</html>\n";
-  return replace_file(posix_env(), file.string(), as_bytes(html));
+  // Through a link, to what it names.
+  std::error_code error;
+  const std::filesystem::path target = std::filesystem::weakly_canonical(file, error);
+  return replace_file(posix_env(), (error ? file : target).string(), as_bytes(html));
 }
 
 }  // namespace hdb::bench

@@ -10,6 +10,9 @@
 
 namespace hdb::bench {
 
+// kInvalidArgument if the report could not be written there: asked before anything is measured for it.
+Status check_report(const std::filesystem::path& file);
+
 // Throughput over time, latency percentiles, and the engines side by side; plots show each engine's round of median
 // rate, the table all rounds.
 Status write_report(const std::filesystem::path& file, std::span<const IngestResult> results);

@@ -87,8 +87,7 @@ class Outputs {
 };
 
 Status damaged_input(const JobContext& context, const sstable::TableMeta& table, const std::string& what) {
-  return Status::corruption(table_path(context.directory, table.number) + ": " + what +
-                            "; restore it from a backup");
+  return Status::corruption(table_path(context.directory, table.number) + ": " + what + "; restore it from a backup");
 }
 
 Result<std::vector<AddedTable>> merge_events(const Plan& plan, const JobContext& context) {

@@ -46,9 +46,9 @@ class Manifest {
   ~Manifest();
 
   // Makes the edit durable and then part of state(). kCorruption if it does not fit state(): nothing was written.
-  // A write that fails is made good by a fresh manifest. If that fails too, or memory runs out (std::bad_alloc), state()
-  // is without the edit, and the store on disk may be with or without it: the caller must not delete a table of either.
-  // A later append starts with a fresh manifest, after which the disk is as state() again.
+  // A write that fails is made good by a fresh manifest. If that fails too, or memory runs out (std::bad_alloc),
+  // state() is without the edit, and the store on disk may be with or without it: the caller must not delete a table of
+  // either. A later append starts with a fresh manifest, after which the disk is as state() again.
   Status append(const VersionEdit& edit);
 
   const ManifestState& state() const noexcept { return state_; }

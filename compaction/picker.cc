@@ -224,9 +224,8 @@ std::optional<Plan> pick_keys(const Version& version, const PickerSettings& sett
     std::uint32_t level;
   };
   std::vector<Score> scores;
-  const auto waiting = std::count_if(version.level(0).begin(), version.level(0).end(), [&excluded](const TableRef& table) {
-    return excluded.count(table->number) == 0;
-  });
+  const auto waiting = std::count_if(version.level(0).begin(), version.level(0).end(),
+                                     [&excluded](const TableRef& table) { return excluded.count(table->number) == 0; });
   scores.push_back({static_cast<double>(waiting) / settings.level0_trigger, 0});
   for (std::uint32_t level = 1; level + 1 < kLevels; ++level) {
     const auto target = static_cast<double>(std::max<std::uint64_t>(1, level_bytes_target(settings, level)));

@@ -59,8 +59,8 @@ using FileNumberSet = std::unordered_set<FileNumber>;
 
 // The most useful compaction, empty if none is. Tables in `excluded` (being compacted now) are in no plan, nor are
 // those whose merging would race with them: plans picked with all running plans' inputs excluded, and with
-// `closed_level` the output level of the one that is of all keys (0: none is), may run at the same time and be installed
-// in any order, along with flushes.
+// `closed_level` the output level of the one that is of all keys (0: none is), may run at the same time and be
+// installed in any order, along with flushes.
 std::optional<Plan> pick(const Version& version, const PickerSettings& settings, const FileNumberSet& excluded = {},
                          std::uint32_t closed_level = 0);
 

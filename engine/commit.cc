@@ -58,8 +58,16 @@ std::uint64_t weight_of(const EncodedBatch& batch) {
 
 Result<AppendResult> Store::append(const Batch& batch) {
   HDB_TRY(check_open());
+  if (batch.durability && *batch.durability > Durability::kSync) {
+    return Status::invalid_argument("the batch asks for durability " +
+                                    std::to_string(static_cast<unsigned>(*batch.durability)) +
+                                    "; it is kNone, kInterval or kSync");
+  }
   HDB_TRY(validate_batch(batch.events, batch.changes));
-  for (const Event& event : batch.events) HDB_TRY(check_metadata(event.metadata));
+  for (std::size_t index = 0; index < batch.events.size(); ++index) {
+    const Status status = check_metadata(batch.events[index].metadata);
+    if (!status.ok()) return status.in_context("events[" + std::to_string(index) + "]");
+  }
   for (const KeyValueChange& change : batch.changes) HDB_TRY(check_keyspace(change.keyspace));
 
   PendingAppend pending;
@@ -241,9 +249,9 @@ Status Store::log_group(const Admitted& admitted, bool is_durable) {
   }
   active_log_bytes_ += end->segment == before.segment ? end->offset - before.offset : end->offset;
   try {
-    accept_group(admitted.members, commit_time,
-                 {SequenceNumber(next_sequence_.raw() + admitted.events + admitted.changes),
-                  next_position_ + admitted.events});
+    accept_group(
+        admitted.members, commit_time,
+        {SequenceNumber(next_sequence_.raw() + admitted.events + admitted.changes), next_position_ + admitted.events});
   } catch (...) {
     stop_writes(logged_but_not_applied());
     visibility_->fail(logged_but_not_applied());
@@ -424,7 +432,8 @@ Status Store::sync() {
 // For events that the store had already, perhaps by an append that asked for less.
 Status Store::make_durable_as(Durability durability, Position position_end) {
   if (durability == Durability::kSync) return make_durable(position_end);
-  if (durability == Durability::kNone || durable_position_end_.load(std::memory_order_acquire) >= position_end) return {};
+  if (durability == Durability::kNone || durable_position_end_.load(std::memory_order_acquire) >= position_end)
+    return {};
   MutexLock lock(log_mutex_);
   if (first_unsynced_) return {};
   first_unsynced_ = clock_.monotonic();

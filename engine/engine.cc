@@ -22,7 +22,11 @@ auto guarded(Call call) noexcept -> decltype(call()) {
   } catch (const std::bad_alloc&) {
     return out_of_memory();
   } catch (const std::system_error& error) {  // no more threads
-    const Status busy = without_exceptions([&] { return Status::error(StatusCode::kBusy, error.what()); });
+    const Status busy = without_exceptions([&] {
+      return Status::error(StatusCode::kBusy,
+                           std::string("the engine's threads cannot be started: ") + error.what() +
+                               "; raise the limits on processes or memory, or lower Options::background_threads");
+    });
     return busy;
   } catch (...) {
     return out_of_memory();

@@ -205,8 +205,8 @@ Status Store::record(const compaction::VersionEdit& edit) {
 void Store::remove_unsettled() noexcept {
   for (const FileNumber number : unsettled_) {
     const bool is_named = manifest_->state().version->find(number) != nullptr;
-    const Status removed = without_exceptions(
-        [&] { return is_named ? Status() : env_.remove(table_path(directory_, number)); });
+    const Status removed =
+        without_exceptions([&] { return is_named ? Status() : env_.remove(table_path(directory_, number)); });
     ignore(removed, "an orphan is deleted at the next open");
   }
   unsettled_.clear();

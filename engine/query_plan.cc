@@ -55,6 +55,15 @@ Result<PositionSet> any_of(const sstable::EventTable& table, Attribute attribute
 }  // namespace
 
 Result<QueryPlan> QueryPlan::make(const Query& query) {
+  if (query.order > Order::kTimeDescending) {
+    return Status::invalid_argument("query order " + std::to_string(static_cast<unsigned>(query.order)) +
+                                    " is none of enum Order");
+  }
+  for (const Condition& condition : query.where) {
+    if (condition.comparison <= Comparison::kExists) continue;
+    return Status::invalid_argument("comparison " + std::to_string(static_cast<unsigned>(condition.comparison)) +
+                                    " is none of enum Comparison");
+  }
   HDB_TRY(check_range(query.time, "time"));
   HDB_TRY(check_range(query.commit_time, "commit time"));
   HDB_TRY(check_texts(query.types, "type"));

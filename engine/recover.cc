@@ -45,6 +45,12 @@ Result<std::shared_ptr<Store>> Store::open(const std::string& directory, const O
 }
 
 Status Store::take_directory(OpenMode mode) {
+  if (directory_.empty()) return Status::invalid_argument("the store's directory has an empty name; give it one");
+  if (mode > OpenMode::kCreate) {
+    return Status::invalid_argument("open mode " + std::to_string(static_cast<unsigned>(mode)) +
+                                    " is none of enum OpenMode");
+  }
+  HDB_TRY(list_if_present(env_, directory_));  // a file of that name, or no permission
   const bool is_store = HDB_TRY(env_.exists(current_path(directory_)));
   if (is_store && mode == OpenMode::kCreate) {
     return already_a_store();

@@ -68,8 +68,8 @@ void Store::collect_garbage() noexcept {
     FileNumber unused;
     {
       MutexLock lock(state_mutex_);
-      const auto found = std::find_if(obsolete_.begin(), obsolete_.end(),
-                                      [](const auto& table) { return table.second.expired(); });
+      const auto found =
+          std::find_if(obsolete_.begin(), obsolete_.end(), [](const auto& table) { return table.second.expired(); });
       if (found == obsolete_.end()) return;
       unused = found->first;
       obsolete_.erase(found);

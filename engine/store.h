@@ -266,7 +266,8 @@ class Store : public std::enable_shared_from_this<Store> {
   std::vector<std::pair<std::string, Keyspace>> keyspaces_ HDB_GUARDED_BY(state_mutex_);  // by name; ids from 1 on
   compaction::FileNumberSet compacting_ HDB_GUARDED_BY(state_mutex_);  // inputs of running compactions
   std::uint32_t running_compactions_ HDB_GUARDED_BY(state_mutex_) = 0;
-  std::uint32_t closed_level_ HDB_GUARDED_BY(state_mutex_) = 0;  // a running compaction merges all keys into it; 0: none
+  std::uint32_t closed_level_ HDB_GUARDED_BY(state_mutex_) =
+      0;  // a running compaction merges all keys into it; 0: none
   bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
   bool is_flush_retry_set_ HDB_GUARDED_BY(state_mutex_) = false;  // a timer will schedule a flush
   std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);

@@ -8,7 +8,7 @@
 
 #include <simdjson.h>
 
-#include "engine/json_number.h"
+#include "base/json_number.h"
 
 namespace hdb {
 

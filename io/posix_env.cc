@@ -36,6 +36,12 @@ std::string_view remedy_for(int error) noexcept {
     case EACCES:
     case EPERM:
       return "; check owner and permissions of the file and its directory";
+    case ENOTDIR:
+      return "; a file is there: give a directory";
+    case EISDIR:
+      return "; a directory is there: remove it, or choose another place";
+    case EFBIG:
+      return "; raise the limit on file sizes (ulimit -f)";
     case EROFS:
       return "; its file system is mounted read-only";
     case EMFILE:
@@ -96,7 +102,12 @@ class FileDescriptor {
 Result<FileDescriptor> open_file(const std::string& path, int flags) {
   const int number = uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, kFileMode); });
   if (number < 0) return system_error(path, (flags & O_CREAT) != 0 ? "create" : "open", errno);
-  return FileDescriptor(number);
+  FileDescriptor file(number);
+  if (number > STDERR_FILENO) return file;
+  // The host has closed a standard descriptor: what it prints must not end up in a file of the store.
+  const int moved = ::fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (moved < 0) return system_error(path, "open", errno);
+  return FileDescriptor(moved);
 }
 
 Result<std::uint64_t> regular_file_bytes(const FileDescriptor& file, const std::string& path) {
@@ -309,8 +320,8 @@ class LockTable {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT));
     if (uninterrupted([&] { return ::flock(file.number(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) return system_error(path, "lock", errno);
-      return Status::error(StatusCode::kBusy, path + ": another process has the store open" + holder_of(file) +
-                                                  "; close it there first");
+      return Status::error(StatusCode::kBusy,
+                           path + ": another process has the store open" + holder_of(file) + "; close it there first");
     }
     if (::fstat(file.number(), &attributes) != 0) return system_error(path, "stat", errno);
     note_holder(file);

@@ -2,9 +2,11 @@
 """hdb-bench's command line and results, on tiny runs. Argument: the executable."""
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 BENCH = sys.argv[1]
 TINY = ["--events", "3000", "--batch", "100", "--writers", "2", "--output", "json"]
@@ -109,6 +111,26 @@ def test_nothing_is_left_behind(scratch):
     folder.mkdir()
     objects("kv-ingest", *TINY, "--dir", str(folder))
     check(not list(folder.iterdir()), "the run left its store behind")
+
+
+def test_a_run_that_is_stopped_leaves_nothing_behind(scratch):
+    folder = pathlib.Path(scratch) / "new" / "folder"
+    process = subprocess.Popen([BENCH, "kv-ingest", "--events", "50000000", "--dir", str(folder)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(folder.glob("hdb-bench-*-hdb*/store")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    check(process.returncode == 1 and b"stopped by signal" in err, f"exit {process.returncode}: {err}")
+    check(not (pathlib.Path(scratch) / "new").exists(), "the run left its store behind")
+
+
+def test_a_report_goes_into_a_file_and_nowhere_else(scratch):
+    for report in ("/dev/full", scratch, f"{scratch}/nowhere/report.html"):
+        done = run("kv-ingest", *TINY, "--dir", scratch, "--report", report)
+        check(done.returncode == 2 and "--report" in done.stderr, f"{report}: {done.returncode} {done.stderr}")
+    check(pathlib.Path("/dev/full").is_char_device(), "the device was replaced")
 
 
 def test_bad_arguments_are_one_line_and_exit_2(scratch):

@@ -411,6 +411,128 @@ def test_a_truncated_gz_keeps_what_came_before_and_resumes_when_whole(scratch):
     check(raw(store).decode() == sample(20000), "not every line once, in order")
 
 
+def test_a_file_that_was_changed_before_its_place_is_taken_anew(scratch):
+    first = "".join(json.dumps({"n": n, "pad": "x" * 100}) + "\n" for n in range(2000))
+    other = first.replace('"n": 1000,', '"n": -100,')
+    log = scratch / "log"
+    log.write_text(first)
+    store = scratch / "store"
+    ingest(store, "--format", "ndjson", log)
+    with open(log, "r+") as file:  # in place: the same inode, the same size
+        file.write(other)
+    begins(ingest(store, "--format", "ndjson", log), "2000 events, ")
+    check(count(store, "--where", "n=-100") == 1, "the changed line is not there")
+    # Another file with the same beginning and the same last line, where the first no longer is.
+    third = scratch / "third"
+    third.write_text(first.replace('"n": 1001,', '"n": -101,'))
+    log.unlink()
+    begins(ingest(store, "--format", "ndjson", third), "2000 events, ")
+    # The same file under another name goes on, and says so.
+    moved = scratch / "moved"
+    moved.write_text(third.read_text() + '{"n": 7777}\n')
+    third.unlink()
+    done = ingest(store, "--format", "ndjson", moved)
+    begins(done, "1 events, ")
+    check("the 2000 lines before it were taken in before" in done.err, done.err)
+
+
+def test_a_restart_that_was_killed_goes_on_where_it_was(scratch):
+    log = scratch / "log"
+    store = scratch / "store"
+    log.write_text(sample(30))
+    ingest(store, "--format", "zeek", log)
+    log.write_text(sample(200_000))  # its beginning is longer now, and known by another hash
+    ingest(store, "--format", "zeek", log)
+    process = subprocess.Popen([HDB, "ingest", "--dir", store, "--format", "zeek", "--batch", "500", "--restart",
+                                "--acks", scratch / "acks", log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not ((scratch / "acks").exists() and (scratch / "acks").stat().st_size > 60):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    ingest(store, "--format", "zeek", log)
+    check(count(store) == 400_000, f"{count(store)} events, not twice 200000")
+
+
+def test_lines_of_a_pipe_are_stored_when_it_pauses_and_when_it_is_stopped(scratch):
+    store, acks = scratch / "store", scratch / "acks"
+    process = subprocess.Popen([HDB, "ingest", "--dir", store, "--format", "lines", "--acks", acks, "-"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"one\ntwo\n")
+    process.stdin.flush()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (acks.exists() and acks.read_text() == "0 2\n"):
+        time.sleep(0.01)
+    check(acks.read_text() == "0 2\n", "nothing was stored while the pipe paused")
+    process.stdin.write(b"three\n")
+    process.stdin.flush()
+    time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    check(process.returncode == 1 and b"stopped by" in err and out.startswith(b"3 events, "), f"{out} {err}")
+    check(raw(store) == b"one\ntwo\nthree\n", "the lines are not there")
+
+
+def test_closed_standard_descriptors_do_no_harm(scratch):
+    log = scratch / "log"
+    log.write_text(sample(3000) + "bad\n" * 50)
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        store = scratch / re.sub(r"\W", "_", closed)
+        done = subprocess.run(["bash", "-c", f'exec {closed}; "$0" "$@"', HDB, "ingest", "--dir", store, "--format",
+                               "zeek", log], capture_output=True, timeout=600)
+        says_nothing = closed.startswith(">") or " >" in closed
+        check(done.returncode == (1 if says_nothing else 0), f"{closed}: exit {done.returncode}: {done.stderr}")
+        check(count(store) == 3000, f"{closed}: events were lost")
+        ok("verify", "--dir", store)
+    done = subprocess.run(["bash", "-c", 'exec <&-; "$0" ingest --dir "$1" --format lines -', HDB, scratch / "none"],
+                          capture_output=True, timeout=600)
+    check(done.returncode == 1 and b"standard input" in done.stderr, f"{done.returncode} {done.stderr}")
+
+
+def test_output_that_cannot_be_written_is_an_error(scratch):
+    store = scratch / "store"
+    ingest(store, "--format", "zeek", *[write_sample(scratch)])
+    for arguments in (("verify", "--dir", store), ("compact", "--dir", store), ("stats", "--dir", store), ("--help",),
+                      ("--version",), ("query", "--dir", store)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([HDB, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, timeout=600)
+        check(done.returncode == 1 and b"standard output" in done.stderr, f"{arguments}: {done.returncode}")
+
+
+def write_sample(scratch):
+    log = scratch / "sample.json"
+    log.write_text(sample(100))
+    return log
+
+
+def test_numbers_no_double_can_hold_and_a_byte_order_mark_are_no_bad_lines(scratch):
+    log = scratch / "log"
+    lines = ['{"n":18446744073709551616,"uid":"a"}', '{"n":1e400,"uid":"b"}', '{"n":-1e-400,"uid":"c"}']
+    log.write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode() + b"\n")
+    store = scratch / "store"
+    begins(ingest(store, "--format", "zeek", log), "3 events, 0 bad lines, ")
+    check(raw(store).decode().splitlines() == lines, "the payloads are not the lines")
+    check(count(store, "--entity", "a", "--where", "n > 1") == 1, "the large number is not found")
+
+
+def test_lines_without_the_field_of_their_id_are_counted(scratch):
+    log = scratch / "log"
+    log.write_text('{"uid":"a"}\n{"uuid":"b"}\n')
+    done = ingest(scratch / "store", "--format", "ndjson", "--id-field", "uid", log)
+    check("1 events have nothing in the field of their id" in done.out, done.out)
+
+
+def test_get_prints_what_is_there_and_names_what_is_not(scratch):
+    store = scratch / "store"
+    ingest(store, "--format", "zeek", write_sample(scratch))
+    done = run("get", "--dir", store, "0", "9999", "1")
+    check(done.returncode == 1 and len(done.out.splitlines()) == 2 and "no event 9999" in done.err, done.out + done.err)
+
+
+def test_a_directory_may_end_in_slashes_and_need_not_have_a_parent(scratch):
+    ok("init", "--dir", f"{scratch}/new/store//")
+    ok("stats", "--dir", f"{scratch}/new/store")
+
+
 def test_arguments_that_make_no_sense_are_usage_errors(scratch):
     store = scratch / "store"
     ok("init", "--dir", store)

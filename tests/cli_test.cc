@@ -273,6 +273,34 @@ TEST_CASE("lines come with their number and offset, and one that is too long is 
   CHECK(lines[5].end_offset == text.size());
 }
 
+TEST_CASE("the hash of a file's beginning does not depend on the pieces it was read in, and tells changes") {
+  std::mt19937_64 random(7);
+  std::string text(5000, ' ');
+  for (char& letter : text) letter = static_cast<char>(random());
+  const ByteView whole = as_bytes(text);
+  const std::uint64_t hash = extended_hash(0, whole);
+  for (int round = 0; round < 200; ++round) {
+    std::uint64_t pieces = 0;
+    for (std::size_t at = 0; at < whole.size();) {
+      const std::size_t bytes = std::min<std::size_t>(whole.size() - at, random() % 40);
+      pieces = extended_hash(pieces, whole.subspan(at, bytes));
+      at += bytes;
+    }
+    REQUIRE(pieces == hash);
+    std::string changed = text;
+    changed[random() % changed.size()] ^= static_cast<char>(1 << random() % 8);
+    REQUIRE(extended_hash(0, as_bytes(changed)) != hash);
+  }
+  CHECK(extended_hash(0, as_bytes(std::string(1, '\0'))) != 0);
+
+  const Scratch scratch;
+  const auto stream = InputStream::open(scratch.write("lines", "a\nlonger than ten\nlast"));
+  LineReader reader(*stream.value(), 10);
+  std::uint64_t end_hash = 0;
+  while (const auto line = reader.next().value()) end_hash = line->end_hash;
+  CHECK(end_hash == extended_hash(0, as_bytes("a\nlonger than ten\nlast")));
+}
+
 TEST_CASE("the Zeek mapping finds the attributes of a JSON line, and leaves out what is missing") {
   const Mapping mapping = mapping_of(zeek_mapping());
   LineParser parser(InputFormat::kZeek, mapping, false);
@@ -459,7 +487,7 @@ TEST_CASE("a file's place is decoded as it was encoded, and damage is refused") 
   progress.stamp = {.device = 1, .inode = 2, .bytes = 3, .modified_ns = -4};
   progress.head_bytes = 100;
   progress.headers = {"#fields\tts", ""};
-  progress.advance(1000, 12, "the last line", false);
+  progress.advance(Line{.text = "the last line", .number = 12, .end_offset = 1000, .end_hash = 77});
   const std::string value = progress.encode();
   const auto back = FileProgress::decode("key", as_bytes(value));
   REQUIRE(back.ok());

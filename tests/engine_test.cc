@@ -213,6 +213,25 @@ TEST_CASE("what is over a limit is refused with the field's name, and nothing is
   CHECK(as_text(store->get(Position{0}).value()->payload()) == std::string_view(payload).substr(1));
 }
 
+TEST_CASE("a value that is none of its enum is refused with the enum's name") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  const Event event{.type = "t"};
+  const auto appended =
+      store->append(Batch{.events = {&event, 1}, .changes = {}, .durability = static_cast<Durability>(9)});
+  CHECK(appended.status().code() == StatusCode::kInvalidArgument);
+  Query query;
+  query.order = static_cast<Order>(9);
+  CHECK(store->query(query).status().code() == StatusCode::kInvalidArgument);
+  query = {};
+  query.where = {Condition::parse("n=1").value()};
+  query.where[0].comparison = static_cast<Comparison>(50);
+  CHECK(store->query(query).status().code() == StatusCode::kInvalidArgument);
+  CHECK(open_store(env, "other", {}, 1, static_cast<OpenMode>(9)).status().code() == StatusCode::kInvalidArgument);
+  CHECK(open_store(env, "", {}, 1).status().code() == StatusCode::kInvalidArgument);
+  CHECK(store->stats().events == 0);
+}
+
 TEST_CASE("after a failed log write nothing more is written, the first error is told, and reads go on") {
   MemoryEnv env;
   const TestStore store = opened(env);

@@ -300,7 +300,9 @@ TEST_CASE("a flush, a compaction or a new keyspace without memory leaves the sto
     const std::vector<std::function<Status()>> calls = {
         [&] { return starved.store()->flush(); },
         [&] { return starved.store()->compact(); },
-        [&] { return starved.store()->keyspace(std::string_view("names that are not short").substr(name % 20)).status(); },
+        [&] {
+          return starved.store()->keyspace(std::string_view("names that are not short").substr(name % 20)).status();
+        },
     };
     for (const auto& call : calls) {
       for (int batches = 0; batches < 30; ++batches) starved.append();

@@ -22,7 +22,8 @@ TestStore opened(Env& env) {
 }
 
 void append(const TestStore& store, int events) {
-  for (int event = 0; event < events; ++event) REQUIRE(store->append(Event{.type = "t", .payload = as_bytes("p")}).ok());
+  for (int event = 0; event < events; ++event)
+    REQUIRE(store->append(Event{.type = "t", .payload = as_bytes("p")}).ok());
 }
 
 std::vector<std::string> files_of(Env& env) {
@@ -89,8 +90,8 @@ TEST_CASE("a manifest that lost its newest edits does not make an open delete th
       check_refused(env, "");
       was_refused = true;
       REQUIRE(replace_file(env, manifest, bytes_of(whole)).ok());
-      REQUIRE(replace_file(env, current_path("store"), as_bytes(compaction::encode_current(
-                                                           *parse_manifest_name(manifest.substr(6)))))
+      REQUIRE(replace_file(env, current_path("store"),
+                           as_bytes(compaction::encode_current(*parse_manifest_name(manifest.substr(6)))))
                   .ok());
     }
     CHECK(was_refused);

@@ -5,7 +5,7 @@
 
 #include <random>
 
-#include "engine/json_number.h"
+#include "base/json_number.h"
 
 namespace hdb {
 namespace {

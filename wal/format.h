@@ -22,7 +22,8 @@
 //   offset  size  GroupHeader field    meaning
 //        0     4  magic                "HGRP"
 //        4     4  group_bytes          header, extras and batches; a multiple of 8, at most kGroupBytesMax
-//        8     8  checksum             XXH3-64, seeded as said below, over header bytes 0..7 and 16..87, the extras, and
+//        8     8  checksum             XXH3-64, seeded as said below, over header bytes 0..7 and 16..87, the extras,
+//        and
 //                                      the 24-byte BatchHeader of each batch
 //       16     2  version              kGroupVersion
 //       18     1  kind                 GroupKind
@@ -52,9 +53,9 @@
 // group whose predecessor_end is P.
 //
 // A group is valid if and only if (1) it lies whole within its file, (2) its header is sound: magic, multiples of 8,
-// header_checksum, epoch of its segment, predecessor_end as above, (3) the group's checksum matches, (4) the checksum of each batch
-// matches. A valid group of a version, kind, flag or extra that the reader does not know is kUnsupported, one that does
-// not continue sequence and position exactly is kCorruption: the writer meant them.
+// header_checksum, epoch of its segment, predecessor_end as above, (3) the group's checksum matches, (4) the checksum
+// of each batch matches. A valid group of a version, kind, flag or extra that the reader does not know is kUnsupported,
+// one that does not continue sequence and position exactly is kCorruption: the writer meant them.
 //
 // The log ends at the first P behind which no valid group follows, here or as the first of a next segment whose header
 // says predecessor_end = P. What lies behind is a torn tail, unless anything valid there, group or segment header, has

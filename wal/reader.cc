@@ -212,7 +212,8 @@ Status Replay::begin_at_floor() {
     return segment.header && segment.header->epoch == start_.epoch_max;
   });
   if (!has_newest) {
-    return Status::corruption(log_directory(store_) + ": no segment of epoch " + std::to_string(start_.epoch_max.raw()) +
+    return Status::corruption(log_directory(store_) + ": no segment of epoch " +
+                              std::to_string(start_.epoch_max.raw()) +
                               ", which the manifest says was opened: put the missing file back, or restore the store "
                               "from a backup");
   }

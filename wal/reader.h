@@ -69,8 +69,8 @@ struct ReplayEnd {
 Result<ReplayEnd> replay(Env& env, const std::string& store, const ReplayStart& start,
                          const std::function<Status(const Group&)>& visit);
 
-// For a log that the manifest says is closed, with all of it below the floor: kCorruption if there is a group at or above
-// it, so that what the manifest forgot is not deleted.
+// For a log that the manifest says is closed, with all of it below the floor: kCorruption if there is a group at or
+// above it, so that what the manifest forgot is not deleted.
 Status check_closed(Env& env, const std::string& store, const ReplayStart& start);
 
 // Makes the log end durably where the replay saw it end: removes segments behind the end, orphans and segments below

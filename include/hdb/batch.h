@@ -29,7 +29,8 @@ struct KeyValueChange {
   std::optional<ByteView> value;  // at most 16 MiB; absent: erase the key
 };
 
-// What one append commits: all of it or nothing, in this order.
+// What one append commits: all of it or nothing, in this order. At most 1,000,000 events and changes, and 256 MiB
+// encoded: about the bytes of all texts and payloads, and 64 for each item.
 struct Batch {
   std::span<const Event> events{};
   std::span<const KeyValueChange> changes{};

@@ -44,7 +44,8 @@ class HDB_EXPORT EventCursor {
   // The next event; empty at the end. After an error the cursor is done.
   Result<std::optional<StoredEvent>> next();
 
-  // Appends up to `max` further events to `events`; returns how many: fewer than `max` only at the end.
+  // Appends up to `max` further events to `events`; returns how many: fewer than `max` only at the end. Each of them
+  // keeps its block in memory: choose `max` by the size of the events.
   Result<std::size_t> next_batch(std::size_t max, std::vector<StoredEvent>& events);
 
   // A token for Query::resume_token that goes on after the last event returned. Syncs the log first if needed, so that
@@ -182,10 +183,10 @@ class HDB_EXPORT Engine {
 
   Result<Snapshot> snapshot() const;
 
-  Status sync();     // makes every acknowledged append durable
-  Status flush();    // memtables to table files; returns when they are durable
-  Status compact();  // merges until there is nothing left to merge
-  Stats stats() const;  // all zero after close(), or if memory runs out
+  Status sync();                 // makes every acknowledged append durable
+  Status flush();                // memtables to table files; returns when they are durable
+  Status compact();              // merges until there is nothing left to merge
+  Stats stats() const;           // all zero after close(), or if memory runs out
   std::string store_id() const;  // a UUID, made at creation; empty if memory runs out
 
   // Finishes running work, flushes, and reports the first background error, if any. kBusy while cursors or snapshots

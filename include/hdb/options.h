@@ -31,10 +31,11 @@ struct Options {
   // A memtable is sealed and flushed at this size. Larger: fewer tables and merges, longer recovery.
   // [64 KiB, 16 GiB]. Read by: engine/commit.cc.
   std::uint64_t memtable_bytes = 64ull << 20;
-  // Sealed memtables waiting for their flush; writers slow down before this many, and stop at it. So memory for
-  // unflushed data stays near memtable_bytes x (1 + this). [1, 64]. Read by: engine/commit.cc.
+  // Sealed memtables waiting for their flush. With this many, writers slow down as the active one fills, and stop when
+  // it is full: memory for unflushed data stays near memtable_bytes x (1 + this). [1, 64]. Read by: engine/commit.cc.
   std::uint32_t sealed_memtables_max = 2;
-  // The log since the last flush is kept below about this by sealing early. [1 MiB, 1 TiB]. Read by: engine/commit.cc.
+  // The log since the last flush is kept below about this by sealing early, while flushes keep up. [1 MiB, 1 TiB].
+  // Read by: engine/commit.cc.
   std::uint64_t log_bytes_max = 1ull << 30;
   // The size at which the log goes on in a new segment file. [256 KiB, 4 GiB]. Read by: engine/recover.cc.
   std::uint64_t log_segment_bytes = 64ull << 20;

@@ -41,7 +41,7 @@ enum class StatusCode : std::uint8_t {
   kBusy,             // locked by another process, or still in use; retry later
   kUnsupported,      // written by a newer version, or a feature not built in
   kClosed,           // the engine was closed, or refuses writes after an earlier error
-  kOutOfMemory,      // an allocation failed; the call had no effect
+  kOutOfMemory,      // an allocation failed; the call had no effect, unless the message says "outcome unknown"
 };
 
 // "kCorruption" without the k, in lower case: "corruption".

@@ -56,16 +56,25 @@ Result<ExitCode> run_get(const CLI::App& command, const GetArguments& arguments)
     keys.push_back(std::move(key).value());
   }
   const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
+  std::vector<std::string> missing;
   {
     Output output;
     EventPrinter printer(output, arguments.form);
-    std::vector<StoredEvent> events;  // all or none are printed
-    for (const EventKey& key : keys) events.push_back(HDB_TRY(find(*engine, key)));
-    for (const StoredEvent& event : events) HDB_TRY(printer.print(event));
+    for (const EventKey& key : keys) {
+      const auto event = find(*engine, key);
+      if (event.ok()) {
+        HDB_TRY(printer.print(event.value()));
+      } else if (event.status().code() == StatusCode::kNotFound) {
+        missing.push_back(std::string(event.status().message()));
+      } else {
+        return event.status();
+      }
+    }
     HDB_TRY(printer.finish());
   }
   HDB_TRY(engine->close());
-  return ExitCode::kOk;
+  for (const std::string& message : missing) fmt::print(stderr, "hdb get: {}\n", message);
+  return missing.empty() ? ExitCode::kOk : ExitCode::kFailed;
 }
 
 }  // namespace

@@ -2,22 +2,25 @@
 //
 // Exit codes: 0 done, 1 failed, 2 the arguments make no sense. A failure is one line on standard error.
 #include <algorithm>
+#include <cstdio>
 #include <iterator>
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "tools/cli/verbs.h"
+#include "tools/program/program.h"
 
 namespace hdb::cli {
 
 namespace {
 
-constexpr std::string_view kVersion = "0.1.0";
+constexpr std::string_view kVersion = HDB_VERSION;
 
 struct Verb {
   std::string_view name;
@@ -101,8 +104,16 @@ int run(int argc, char** argv) {
 }  // namespace hdb::cli
 
 int main(int argc, char** argv) {
+  hdb::prepare_program();
   try {
-    return hdb::cli::run(argc, argv);
+    const int code = hdb::cli::run(argc, argv);
+    const hdb::Status finished = hdb::finish_output();
+    if (finished.ok()) return code;
+    fmt::print(stderr, "hdb: {}\n", finished.message());
+    return static_cast<int>(hdb::cli::ExitCode::kFailed);
+  } catch (const std::system_error& error) {  // fmt's, where a stream takes no more
+    std::fprintf(stderr, "hdb: standard output cannot be written: %s\n", error.code().message().c_str());
+    return static_cast<int>(hdb::cli::ExitCode::kFailed);
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "hdb: out of memory; give it more, or use --preset small\n");
     return static_cast<int>(hdb::cli::ExitCode::kFailed);

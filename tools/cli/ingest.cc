@@ -75,6 +75,10 @@ std::string summary(const IngestTotals& totals, double seconds) {
   std::string line = fmt::format("{} events, {} bad lines, {} duplicates, {} files, {:.1f} s, {:.0f} events/s",
                                  totals.events, totals.bad_lines, totals.duplicates, totals.files, seconds,
                                  static_cast<double>(totals.events) / std::max(seconds, 1e-3));
+  if (totals.without_id > 0) {
+    line += fmt::format("; {} events have nothing in the field of their id, and were given ids of their own",
+                        totals.without_id);
+  }
   if (totals.files_done_before > 0) {
     line += fmt::format("; {} of the files were taken in before and are unchanged", totals.files_done_before);
   }
@@ -110,6 +114,7 @@ Result<ExitCode> ingest_files(Engine& engine, const IngestArguments& arguments, 
   hooks.on_batch = [&meter](const IngestTotals& totals, std::uint64_t file_bytes) {
     meter.update(totals.file_bytes + file_bytes, totals.events);
   };
+  catch_interrupts();
   IngestJob job(engine, mapping, progress, arguments.settings, std::move(hooks));
   Status failure;
   for (const std::string& file : arguments.files) {
@@ -180,7 +185,10 @@ Run add_ingest(CLI::App& command) {
       "The last line of a file is taken in even if no newline ends it, unless it is a bad line. If the file has grown "
       "by the next time, what was added to that line becomes an event of its own, and a message says so; rotate logs "
       "at line ends, or take a log in when its writer is between lines.");
-  return [arguments, &command] { return run_ingest(command, *arguments); };
+  return [arguments, &command] {
+    arguments->settings.expects_id = !arguments->id_field.empty();
+    return run_ingest(command, *arguments);
+  };
 }
 
 }  // namespace hdb::cli

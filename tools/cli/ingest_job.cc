@@ -32,6 +32,11 @@ Status IngestJob::take_file(const std::string& path) {
     IngestProgress::Start start = HDB_TRY(progress_.start(path, settings_.starts_anew));
     file.progress = std::move(start.progress);
     file.stream = std::move(start.stream);
+    file.superseded = std::move(start.superseded);
+    if (start.has_moved) {
+      hooks_.on_remark(fmt::format("{}: is taken from line {} on: the {} lines before it were taken in before", path,
+                                   file.progress.line + 1, file.progress.line));
+    }
   } else {
     file.stream = HDB_TRY(InputStream::open(path));
   }
@@ -47,7 +52,10 @@ Status IngestJob::take_file(const std::string& path) {
 Status IngestJob::take_lines(File& file) {
   HDB_TRY(parser_.begin_file(telling_name(file.path, file.is_resumable), file.progress.headers));
   const bool was_line_open = file.progress.is_line_open;
-  LineReader reader(*file.stream, kPayloadBytesMax, file.progress.line - (was_line_open ? 1 : 0));
+  LineReader reader(*file.stream, kPayloadBytesMax, file.progress.line - (was_line_open ? 1 : 0), file.progress.hash);
+  // Lines of a pipe are stored when it pauses, not when a batch is full: they come only once.
+  if (!file.is_resumable)
+    reader.set_before_wait([this, &file] { return batch_.size() == 0 ? Status() : commit(file); });
   bool is_first = true;
   while (true) {
     const auto line = reader.next();
@@ -58,7 +66,7 @@ Status IngestJob::take_lines(File& file) {
     if (!line.value()) break;
     if (is_first && was_line_open && line.value()->text.empty() && !line.value()->is_too_long) {
       // The newline of the line that was the last when the file was read before.
-      file.progress.advance(line.value()->end_offset, line.value()->number, {}, line.value()->has_newline);
+      file.progress.advance(*line.value());
     } else {
       if (is_first && was_line_open) {
         hooks_.on_remark(fmt::format("{}:{}: was taken before it was whole; what has been added to it is taken alone",
@@ -67,6 +75,10 @@ Status IngestJob::take_lines(File& file) {
       HDB_TRY(take_line(file, *line.value()));
     }
     is_first = false;
+    if (is_interrupted()) {
+      HDB_TRY(commit(file));
+      return Status::error(StatusCode::kClosed, "stopped by a signal; run the same command again to go on");
+    }
     if (batch_.size() >= settings_.batch_events || batch_.bytes() >= kBatchBytesMax) HDB_TRY(commit(file));
   }
   file.progress.is_finished = true;
@@ -79,10 +91,14 @@ Status IngestJob::take_line(File& file, const Line& line) {
   }
   // A batch has one place, and so the header lines of one place.
   if (settings_.format == InputFormat::kZeek && line.text.starts_with('#') && batch_.size() > 0) HDB_TRY(commit(file));
-  const auto event = parser_.parse(line.text);
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  std::string_view text = line.text;
+  if (line.number == 1 && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  const auto event = parser_.parse(text);
   if (!event.ok()) return refuse_line(file, line, event.status().message());
-  file.progress.advance(line.end_offset, line.number, line.text, line.has_newline);
+  file.progress.advance(line);
   if (event.value()) {
+    if (settings_.expects_id && !event.value()->id) ++totals_.without_id;
     batch_.add(*event.value());
     places_.push_back(file.progress);
   }
@@ -100,7 +116,7 @@ Status IngestJob::refuse_line(File& file, const Line& line, std::string_view why
   hooks_.on_bad_line(report);
   // A last line without its newline may still be being written: it is read again when the file has grown.
   const bool may_be_unfinished = !line.has_newline && file.stream->packing() == InputStream::Packing::kNone;
-  if (!may_be_unfinished) file.progress.advance(line.end_offset, line.number, line.text, line.has_newline);
+  if (!may_be_unfinished) file.progress.advance(line);
   return {};
 }
 
@@ -117,6 +133,7 @@ Status IngestJob::refuse_event(const File& file, std::size_t event, const Status
 Status IngestJob::commit(File& file) {
   file.progress.headers = parser_.headers();
   HDB_TRY(append_events(file, 0, batch_.size()));
+  file.superseded.clear();
   batch_.clear();
   places_.clear();
   hooks_.on_batch(totals_, file.stream->file_bytes_read());
@@ -134,10 +151,13 @@ Status IngestJob::append_events(const File& file, std::size_t begin, std::size_t
     progress.is_finished = false;
   }
   const std::string value = progress.encode();
-  const KeyValueChange change = progress_.change(progress, value);
-  const auto result = engine_.append(Batch{.events = batch_.events().subspan(begin, end - begin),
-                                           .changes = {&change, file.is_resumable ? std::size_t{1} : 0},
-                                           .durability = settings_.durability});
+  std::vector<KeyValueChange> changes;
+  if (file.is_resumable) {
+    for (const std::string& key : file.superseded) changes.push_back(progress_.erasure(key));
+    changes.push_back(progress_.change(progress, value));
+  }
+  const auto result = engine_.append(Batch{
+      .events = batch_.events().subspan(begin, end - begin), .changes = changes, .durability = settings_.durability});
   if (result.ok()) {
     if (result->count > 0) hooks_.on_acknowledged(result->first_position, result->count);
     totals_.events += result->count;

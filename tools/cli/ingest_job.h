@@ -24,6 +24,7 @@ struct IngestSettings {
   bool has_content_ids = false;
   std::size_t batch_events = 2000;
   std::optional<Durability> durability;  // absent: the store's
+  bool expects_id = false;               // from a field of the line
   bool stops_at_bad_line = false;        // also at one whose id is stored with other content
   bool starts_anew = false;              // takes no file as known
 };
@@ -33,6 +34,7 @@ struct IngestTotals {
   std::uint64_t bad_lines = 0;
   std::uint64_t conflicts = 0;  // of the bad lines: the id is stored with other content
   std::uint64_t duplicates = 0;
+  std::uint64_t without_id = 0;  // events for which the field that should give their id gave none
   std::uint64_t files = 0;
   std::uint64_t files_done_before = 0;  // of these: nothing had changed since they were taken in
   std::uint64_t file_bytes = 0;         // of the files themselves, taken in or passed over
@@ -70,6 +72,7 @@ class IngestJob {
     bool is_resumable = false;
     FileProgress progress;
     std::unique_ptr<InputStream> stream;
+    std::vector<std::string> superseded;  // as IngestProgress::Start
   };
 
   Status take_lines(File& file);

@@ -10,7 +10,7 @@ namespace hdb::cli {
 
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 
 std::uint64_t hash_of(std::string_view text) noexcept {
   return hash64(as_bytes(text));
@@ -44,8 +44,29 @@ bool is_still_there(const FileProgress& known) {
   return head.ok() && begins_with(head.value(), known);
 }
 
-// The stream at the entry's offset; null if the file does not have those bytes.
-Result<std::unique_ptr<InputStream>> open_at(const std::string& path, const FileProgress& known) {
+bool is_same_file(const FileStamp& a, const FileStamp& b) noexcept {
+  return a.device == b.device && a.inode == b.inode;
+}
+
+// The stream at the entry's offset; null if the file does not begin with what was read then.
+Result<std::unique_ptr<InputStream>> open_behind_all(const std::string& path, const FileProgress& known) {
+  auto stream = HDB_TRY(InputStream::open(path));
+  Buffer piece(256u << 10);
+  std::uint64_t hash = 0;
+  while (stream->offset() < known.offset) {
+    const std::uint64_t left = known.offset - stream->offset();
+    const auto wanted =
+        MutableBytes(piece).first(static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), left)));
+    const std::size_t count = HDB_TRY(stream->read(wanted));
+    if (count == 0) break;
+    hash = extended_hash(hash, ByteView(piece).first(count));
+  }
+  if (stream->offset() != known.offset || hash != known.hash) stream.reset();
+  return stream;
+}
+
+// The same of a log that was only written on since, by its last line.
+Result<std::unique_ptr<InputStream>> open_behind_line(const std::string& path, const FileProgress& known) {
   auto stream = HDB_TRY(InputStream::open(path));
   HDB_TRY(stream->skip_to(known.offset - known.tail_bytes));
   Buffer tail(known.tail_bytes);
@@ -75,12 +96,13 @@ Result<FileHead> read_head(const std::string& path) {
   return head;
 }
 
-void LinePlace::advance(std::uint64_t new_offset, std::uint64_t new_line, std::string_view text, bool has_newline) {
-  std::string tail(text.substr(text.size() - std::min(text.size(), FileHead::kBytesMax)));
-  if (has_newline) tail.push_back('\n');
-  offset = new_offset;
-  line = new_line;
-  is_line_open = !has_newline;
+void LinePlace::advance(const Line& end) {
+  std::string tail(end.text.substr(end.text.size() - std::min(end.text.size(), FileHead::kBytesMax)));
+  if (end.has_newline) tail.push_back('\n');
+  offset = end.end_offset;
+  hash = end.end_hash;
+  line = end.number;
+  is_line_open = !end.has_newline;
   tail_bytes = static_cast<std::uint32_t>(tail.size());
   tail_hash = hash_of(tail);
 }
@@ -97,6 +119,7 @@ std::string FileProgress::encode() const {
   append_varint(value, line);
   append_varint(value, tail_bytes);
   append_fixed(value, tail_hash);
+  append_fixed(value, hash);
   append_fixed(value, static_cast<std::uint8_t>(is_finished ? 1 : 0));
   append_fixed(value, static_cast<std::uint8_t>(is_line_open ? 1 : 0));
   append_varint(value, headers.size());
@@ -109,7 +132,7 @@ Result<FileProgress> FileProgress::decode(std::string_view key, ByteView value) 
   FileProgress progress;
   progress.key = key;
   if (HDB_TRY(cursor.fixed<std::uint8_t>()) != kVersion) {
-    return Status::unsupported("the place of an input file was kept by a newer version of hdb; use that, or --restart");
+    return Status::unsupported("the place of an input file was kept by another version of hdb; use that, or --restart");
   }
   progress.path = HDB_TRY(take_text(cursor));
   progress.stamp.device = HDB_TRY(cursor.varint());
@@ -122,6 +145,7 @@ Result<FileProgress> FileProgress::decode(std::string_view key, ByteView value) 
   progress.line = HDB_TRY(cursor.varint());
   progress.tail_bytes = static_cast<std::uint32_t>(HDB_TRY(cursor.varint()));
   progress.tail_hash = HDB_TRY(cursor.fixed<std::uint64_t>());
+  progress.hash = HDB_TRY(cursor.fixed<std::uint64_t>());
   progress.is_finished = HDB_TRY(cursor.fixed<std::uint8_t>()) != 0;
   progress.is_line_open = HDB_TRY(cursor.fixed<std::uint8_t>()) != 0;
   for (std::uint64_t left = HDB_TRY(cursor.varint()); left > 0; --left) {
@@ -157,9 +181,9 @@ std::vector<const FileProgress*> IngestProgress::candidates(const std::string& p
   std::vector<const FileProgress*> likely;
   for (const FileProgress& known : known_) {
     if (!begins_with(head, known)) continue;
-    const bool is_same_inode = known.stamp.device == stamp.device && known.stamp.inode == stamp.inode;
     const bool is_telling = known.head_bytes == FileHead::kBytesMax;
-    if (known.path == path || is_same_inode || (is_telling && !is_still_there(known))) likely.push_back(&known);
+    if (known.path == path || is_same_file(known.stamp, stamp) || (is_telling && !is_still_there(known)))
+      likely.push_back(&known);
   }
   std::sort(likely.begin(), likely.end(),
             [](const FileProgress* a, const FileProgress* b) { return a->offset > b->offset; });
@@ -171,18 +195,26 @@ Result<IngestProgress::Start> IngestProgress::start(const std::string& path, boo
   const std::string absolute = absolute_path(path);
   const FileStamp stamp = HDB_TRY(stamp_of(path));
   const FileHead head = HDB_TRY(read_head(path));
-  for (const FileProgress* known : is_anew ? std::vector<const FileProgress*>() : candidates(absolute, stamp, head)) {
+  const std::vector<const FileProgress*> likely = candidates(absolute, stamp, head);
+  for (const FileProgress* known : is_anew ? std::vector<const FileProgress*>() : likely) {
     start.progress = *known;
     start.progress.path = absolute;
     if (known->is_finished && known->stamp == stamp) return start;
-    start.stream = HDB_TRY(open_at(path, *known));
-    if (start.stream != nullptr) break;
+    const bool has_only_grown = is_same_file(known->stamp, stamp) && known->stamp.bytes < stamp.bytes;
+    start.stream = HDB_TRY(has_only_grown ? open_behind_line(path, *known) : open_behind_all(path, *known));
+    start.goes_on = start.stream != nullptr;
+    start.has_moved = start.goes_on && !has_only_grown && known->stamp != stamp;
+    if (start.goes_on) break;
   }
   if (start.stream == nullptr) {
     start.progress = FileProgress{};
     start.progress.path = absolute;
     start.progress.key = key_of(absolute, stamp, head);
     start.stream = HDB_TRY(InputStream::open(path));
+  }
+  // Taken anew, nothing may be left that a later run could take for a place further on.
+  for (const FileProgress* known : likely) {
+    if (is_anew && known->key != start.progress.key) start.superseded.push_back(known->key);
   }
   start.progress.stamp = stamp;
   start.progress.head_bytes = static_cast<std::uint32_t>(head.bytes.size());

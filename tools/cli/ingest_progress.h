@@ -1,8 +1,9 @@
 // tools/cli/ingest_progress.h: how far each input file has been taken in, kept in the store beside its events.
 //
-// A file is known by its content, not by its name: by a hash of its first bytes and of the line before the place
-// reached. So a renamed, rotated or newly packed file goes on where it was, a log that grew continues, and another file
-// of the same name, or one that is shorter now, starts anew.
+// A file is known by its content, not by its name: by a hash of its first bytes and of all before the place reached. So
+// a renamed, rotated or newly packed file goes on where it was, and another file of the same name, or one that is
+// shorter now or was changed, starts anew. Of a log that only grew, the line before the place is looked at, not
+// everything.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <hdb/engine.h>
 
 #include "tools/cli/input_stream.h"
+#include "tools/cli/line_reader.h"
 
 namespace hdb::cli {
 
@@ -36,10 +38,11 @@ struct LinePlace {
   std::uint64_t line = 0;
   std::uint32_t tail_bytes = 0;  // of the bytes just before `offset` that tail_hash covers
   std::uint64_t tail_hash = 0;
+  std::uint64_t hash = 0;     // extended_hash() of everything before `offset`
   bool is_line_open = false;  // the line had no newline: the file ended there
 
-  // The line, with its newline if it has one, that ends at the new offset.
-  void advance(std::uint64_t new_offset, std::uint64_t new_line, std::string_view text, bool has_newline);
+  // To the end of the line.
+  void advance(const Line& end);
 };
 
 // One file's place: the end of the last line whose events are committed.
@@ -66,12 +69,18 @@ class IngestProgress {
   struct Start {
     FileProgress progress;
     std::unique_ptr<InputStream> stream;  // null: finished, and not touched since
+    std::vector<std::string> superseded;  // keys of other entries of the file, to be erased with the first batch
+    bool goes_on = false;                 // in a file whose beginning is known, under whatever name
+    bool has_moved = false;               // and it was another file then, or was written anew
   };
   // With `is_anew` nothing is taken as known.
   Result<Start> start(const std::string& path, bool is_anew) const;
 
   // The change that keeps the entry, for the batch that holds its events. Its bytes live as long as `value`.
   KeyValueChange change(const FileProgress& progress, const std::string& value) const;
+  KeyValueChange erasure(const std::string& key) const {
+    return {.keyspace = keyspace_, .key = as_bytes(key), .value = {}};
+  }
   void remember(const FileProgress& progress);
 
  private:

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +30,19 @@ Status file_error(const std::string& path, std::string_view operation, int error
   const StatusCode code = error == ENOENT ? StatusCode::kNotFound : StatusCode::kIoError;
   return Status::error(code, fmt::format("{}: cannot {}: {}; check the name and its permissions", shown_name(path),
                                          operation, std::strerror(error)));
+}
+
+volatile std::sig_atomic_t stopping_signal = 0;
+
+void on_interrupt(int signal) {
+  stopping_signal = signal;
+}
+
+Status interrupted() {
+  return Status::error(StatusCode::kClosed,
+                       fmt::format("stopped by signal {}; what was read before is kept: run the same command again to "
+                                   "go on",
+                                   static_cast<int>(stopping_signal)));
 }
 
 Result<struct stat> status_of(const std::string& path) {
@@ -81,6 +96,12 @@ class RawFile {
     return true;
   }
 
+  bool is_ready(std::chrono::milliseconds patience) const {
+    if (!ahead_.empty()) return true;
+    pollfd wanted{.fd = fileno(handle_.get()), .events = POLLIN, .revents = 0};
+    return ::poll(&wanted, 1, static_cast<int>(patience.count())) != 0;
+  }
+
   const std::string& path() const noexcept { return path_; }
   std::uint64_t bytes_read() const noexcept { return bytes_read_; }
 
@@ -96,6 +117,7 @@ class RawFile {
     // Not fread: that waits for all of `destination` where a pipe has only a line to give.
     while (true) {
       const ssize_t count = ::read(fileno(handle_.get()), destination.data(), destination.size());
+      if (is_interrupted()) return interrupted();
       if (count >= 0) return static_cast<std::size_t>(count);
       if (errno != EINTR) return file_error(path_, "read", errno);
     }
@@ -124,6 +146,7 @@ class PlainStream final : public InputStream {
     }
     return InputStream::skip_to(offset);
   }
+  bool is_ready(std::chrono::milliseconds patience) override { return file_.is_ready(patience); }
   std::uint64_t file_bytes_read() const noexcept override { return file_.bytes_read(); }
   Packing packing() const noexcept override { return Packing::kNone; }
 
@@ -265,6 +288,16 @@ class ZstdStream final : public InputStream {
 };
 
 }  // namespace
+
+void catch_interrupts() noexcept {
+  struct sigaction action {};
+  action.sa_handler = &on_interrupt;  // without SA_RESTART: a read that waits returns
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+}
+
+bool is_interrupted() noexcept {
+  return stopping_signal != 0;
+}
 
 Result<FileStamp> stamp_of(const std::string& path) {
   if (path == "-") return FileStamp{};

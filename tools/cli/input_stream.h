@@ -1,6 +1,7 @@
 // tools/cli/input_stream.h: an input file as plain bytes, unpacked on the way if its first bytes say gzip or zstd.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,6 +33,10 @@ Result<bool> is_regular_file(const std::string& path);
 // kNotFound or kIoError if the file cannot be read; a file that is not regular is not opened for that.
 Status check_readable(const std::string& path);
 
+// From now on SIGINT, SIGTERM and SIGHUP make read() fail with kClosed, so that what was read can be kept.
+void catch_interrupts() noexcept;
+bool is_interrupted() noexcept;
+
 // Single-owner. Memory does not depend on the file's size.
 class InputStream {
  public:
@@ -46,6 +51,12 @@ class InputStream {
   virtual Result<std::size_t> read(MutableBytes destination) = 0;
   // Goes on at this offset, in unpacked bytes, at or after where it is. An offset behind the end leaves it at the end.
   virtual Status skip_to(std::uint64_t offset);
+
+  // Whether read() would return at once, or does so within `patience`: false only for a pipe that gives nothing.
+  virtual bool is_ready(std::chrono::milliseconds patience) {
+    static_cast<void>(patience);
+    return true;
+  }
 
   std::uint64_t offset() const noexcept { return offset_; }  // unpacked bytes returned or skipped
   // Bytes of the file itself taken so far, for progress.

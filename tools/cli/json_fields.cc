@@ -1,5 +1,6 @@
 #include <simdjson.h>
 
+#include "base/json_number.h"
 #include "tools/cli/fields.h"
 #include "tools/cli/line_reader.h"
 
@@ -78,7 +79,11 @@ Status JsonFields::parse(std::string_view line) {
   line_ = line;
   numbers_.clear();
   const auto* const bytes = reinterpret_cast<const std::uint8_t*>(line.data());
-  const simdjson::error_code error = parsers_->whole.parse(bytes, line.size(), false).get(parsers_->root);
+  simdjson::error_code error = parsers_->whole.parse(bytes, line.size(), false).get(parsers_->root);
+  if (error == simdjson::NUMBER_ERROR) {
+    // Numbers are shown as they were written, in line_; which of them fit a double is no concern of the line.
+    error = parsers_->whole.parse(with_numbers_in_range(line)).get(parsers_->root);
+  }
   if (error != simdjson::SUCCESS) return not_json(error);
   if (!parsers_->root.is_object()) return Status::invalid_argument("not a JSON object, but another JSON value");
   return {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -13,18 +14,25 @@ struct Line {
   std::string_view text;         // without the newline; at least LineReader::kSlackBytes readable bytes follow it
   std::uint64_t number = 0;      // from 1
   std::uint64_t end_offset = 0;  // behind its newline, in unpacked bytes
+  std::uint64_t end_hash = 0;    // of everything before end_offset
   bool has_newline = false;      // only the last line of a file may lack one
   bool is_too_long = false;      // longer than line_bytes_max: `text` is empty, the line was passed over
 };
+
+// A hash of all bytes before a place that goes on from there: the same bytes in other pieces give the same.
+std::uint64_t extended_hash(std::uint64_t hash, ByteView bytes) noexcept;
 
 // Single-owner. Memory is bounded by the longest line allowed.
 class LineReader {
  public:
   static constexpr std::size_t kSlackBytes = 64;  // what simdjson reads behind a document
 
-  // Lines are counted from `line_number` + 1, offsets from where the stream is.
-  LineReader(InputStream& stream, std::size_t line_bytes_max, std::uint64_t line_number = 0)
-      : stream_(stream), line_bytes_max_(line_bytes_max), number_(line_number), offset_(stream.offset()) {}
+  // Lines are counted from `line_number` + 1, offsets from where the stream is; `hash` is of what is before that.
+  LineReader(InputStream& stream, std::size_t line_bytes_max, std::uint64_t line_number = 0, std::uint64_t hash = 0)
+      : stream_(stream), line_bytes_max_(line_bytes_max), number_(line_number), offset_(stream.offset()), hash_(hash) {}
+
+  // Called before a read that would wait: what was read so far should wait for nothing. Its error ends the reading.
+  void set_before_wait(std::function<Status()> before_wait) { before_wait_ = std::move(before_wait); }
 
   // The next line; its text is valid until the next call. Empty at the end. An error comes after the lines before it.
   Result<std::optional<Line>> next();
@@ -37,6 +45,8 @@ class LineReader {
   const std::size_t line_bytes_max_;
   std::uint64_t number_;
   std::uint64_t offset_;  // of begin_ in the stream
+  std::uint64_t hash_;    // of everything before begin_
+  std::function<Status()> before_wait_;
   Buffer buffer_;
   std::size_t begin_ = 0;  // of the current line
   std::size_t seen_ = 0;   // searched for a newline up to here

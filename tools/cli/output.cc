@@ -75,9 +75,11 @@ Status Output::flush() {
   buffer_.clear();
   if (is_written && std::fflush(stdout) == 0) return {};
   is_closed_ = true;
-  if (errno == EPIPE) return {};
+  const int error = errno;
+  std::clearerr(stdout);          // told here, and only here
+  if (error == EPIPE) return {};  // whoever read it has seen enough
   return Status::io_error(
-      fmt::format("standard output: cannot write: {}; free space or write elsewhere", std::strerror(errno)));
+      fmt::format("standard output: cannot write: {}; free space or write elsewhere", std::strerror(error)));
 }
 
 void append_json_string(std::string& to, std::string_view text) {

@@ -10,8 +10,6 @@ namespace hdb::cli {
 
 namespace {
 
-constexpr std::size_t kBatchEvents = 1024;
-
 struct QueryArguments {
   StoreArguments store;
   Query query;  // the lists, the order, the token
@@ -49,22 +47,18 @@ Result<Query> make_query(const QueryArguments& arguments) {
 // Prints what the cursor walks over. Returns the token to go on with, if the limit left something out.
 Result<std::optional<std::string>> print_events(EventCursor& cursor, std::optional<std::uint64_t> limit,
                                                 EventPrinter& printer, const Output& output) {
-  std::vector<StoredEvent> events;
-  for (std::uint64_t printed = 0; !output.is_closed();) {
-    const std::uint64_t left = limit ? *limit - printed : kBatchEvents;
-    const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(left, kBatchEvents));
-    events.clear();
-    const std::size_t count = wanted == 0 ? 0 : HDB_TRY(cursor.next_batch(wanted, events));
-    for (const StoredEvent& event : events) HDB_TRY(printer.print(event));
-    printed += count;
-    if (limit && printed == *limit && *limit > 0) {
-      std::string token = HDB_TRY(cursor.resume_token());
-      if (!HDB_TRY(cursor.next())) break;
-      return std::optional<std::string>(std::move(token));
-    }
-    if (count < wanted || wanted == 0) break;
+  const std::optional<std::string> all;
+  if (limit == 0) return all;
+  for (std::uint64_t printed = 1; !output.is_closed(); ++printed) {
+    const auto event = HDB_TRY(cursor.next());
+    if (!event) return all;
+    HDB_TRY(printer.print(*event));
+    if (printed != limit) continue;
+    std::string token = HDB_TRY(cursor.resume_token());
+    if (!HDB_TRY(cursor.next())) return all;
+    return std::optional<std::string>(std::move(token));
   }
-  return std::optional<std::string>();
+  return all;
 }
 
 Result<ExitCode> run_query(const CLI::App& command, const QueryArguments& arguments) {

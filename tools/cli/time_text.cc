@@ -1,5 +1,6 @@
 #include "tools/cli/time_text.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
@@ -14,15 +15,20 @@ using std::chrono::nanoseconds;
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
+bool is_digit(char letter) noexcept {
+  return letter >= '0' && letter <= '9';
+}
+
 Status not_a_time(std::string_view text) {
+  const bool has_year = text.size() >= 10 && text[4] == '-' && std::all_of(text.begin(), text.begin() + 4, is_digit);
+  if (has_year && (text.substr(0, 4) < "1678" || text.substr(0, 4) > "2261")) {
+    return Status::invalid_argument(fmt::format(
+        "\"{}\" is outside the years 1678 to 2261, which 64 bits of nanoseconds reach", text.substr(0, 64)));
+  }
   return Status::invalid_argument(
       fmt::format("\"{}\" is not a time; write 2018-03-24T17:15:20.5Z, 2018-03-24T19:15:20+02:00 or an epoch time in "
                   "s, ms, µs or ns",
                   text.substr(0, 64)));
-}
-
-bool is_digit(char letter) noexcept {
-  return letter >= '0' && letter <= '9';
 }
 
 // Takes exactly `count` digits off the front of `text`.

@@ -7,7 +7,6 @@ namespace hdb::cli {
 
 namespace {
 
-constexpr std::size_t kBatchEvents = 1024;
 constexpr Position kLookUpEvery = 64;  // events found again by their id: each costs a read of its own
 
 struct VerifyArguments {
@@ -18,26 +17,19 @@ struct VerifyArguments {
 // Every event can be read, positions leave no gap, and look-ups find what the scan found.
 Result<std::uint64_t> read_events(const Engine& engine) {
   EventCursor cursor = HDB_TRY(engine.query(Query{}));
-  std::vector<StoredEvent> events;
   Position expected = 0;
-  while (true) {
-    events.clear();
-    const std::size_t count = HDB_TRY(cursor.next_batch(kBatchEvents, events));
-    for (const StoredEvent& event : events) {
-      if (event.position() != expected) {
-        return Status::corruption(
-            fmt::format("event {} is missing: the next one read is {}", expected, event.position()));
-      }
-      if (expected % kLookUpEvery == 0) {
-        const auto found = HDB_TRY(engine.get(event.id()));
-        if (!found || found->position() != expected) {
-          return Status::corruption(
-              fmt::format("event {} is not found by its id {}", expected, event.id().to_string()));
-        }
-      }
-      ++expected;
+  while (const auto event = HDB_TRY(cursor.next())) {
+    if (event->position() != expected) {
+      return Status::corruption(
+          fmt::format("event {} is missing: the next one read is {}", expected, event->position()));
     }
-    if (count < kBatchEvents) break;
+    if (expected % kLookUpEvery == 0) {
+      const auto found = HDB_TRY(engine.get(event->id()));
+      if (!found || found->position() != expected) {
+        return Status::corruption(fmt::format("event {} is not found by its id {}", expected, event->id().to_string()));
+      }
+    }
+    ++expected;
   }
   const std::uint64_t events_known = engine.stats().events;
   if (expected != events_known) {
@@ -80,8 +72,11 @@ Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& argu
   };
   const auto files = HDB_TRY(verify_files(arguments.store.directory, sink));
   if (files.errors > 0) {
-    return Status::corruption(fmt::format("{}: {} of {} files are damaged or missing; run 'hdb-dump verify {}' for all",
-                                          arguments.store.directory, files.errors, files.files,
+    const std::string what = files.newer == files.errors        ? "of a newer version"
+                             : files.unreadable == files.errors ? "not readable"
+                                                                : "damaged, missing or not readable";
+    return Status::corruption(fmt::format("{}: {} of {} files are {}; 'hdb-dump verify {}' tells each",
+                                          arguments.store.directory, files.errors, files.files, what,
                                           arguments.store.directory));
   }
   const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));

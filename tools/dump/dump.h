@@ -30,10 +30,11 @@ Result<FileKind> detect_file_kind(Env& env, const std::string& path);
 Status dump_file(Env& env, const std::string& path, const DumpOptions& options, const Sink& sink);
 
 struct VerifyResult {
-  std::uint64_t files = 0;    // checked
-  std::uint64_t errors = 0;   // files that are damaged, missing or newer
-  std::uint64_t newer = 0;    // of these, the files that a newer version wrote: nothing says that they are damaged
-  std::uint64_t orphans = 0;  // files that nothing names: left by a crash, removed by the next open for writing
+  std::uint64_t files = 0;       // checked
+  std::uint64_t errors = 0;      // files that are damaged, missing or newer
+  std::uint64_t newer = 0;       // of these, the files that a newer version wrote: nothing says that they are damaged
+  std::uint64_t unreadable = 0;  // of these, the files that the system would not give: likewise
+  std::uint64_t orphans = 0;     // files that nothing names: left by a crash, removed by the next open for writing
   // Behind the ends of log and manifest: what a crash took before it was acknowledged as durable.
   std::uint64_t torn_bytes = 0;
 };

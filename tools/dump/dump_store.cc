@@ -80,6 +80,7 @@ class Verification {
     ++result_.files;
     ++result_.errors;
     if (status.code() == StatusCode::kUnsupported) ++result_.newer;
+    if (status.code() == StatusCode::kIoError) ++result_.unreadable;
     line("error", path, with_remedy_here(status.message()));
   }
   void orphan(const std::string& path, const std::string& detail) {

@@ -158,8 +158,7 @@ Result<std::optional<LogDump::Found>> LogDump::group_at(std::uint64_t begin) {
   const auto header = load<wal::GroupHeader>(found.bytes.data());
   found.bytes.resize(claimed.value());
   HDB_TRY(file_.read(begin, found.bytes));
-  Result<wal::GroupParts> parts =
-      wal::split_group(bytes_of(found.bytes), epoch_.value_or(header.epoch), place);
+  Result<wal::GroupParts> parts = wal::split_group(bytes_of(found.bytes), epoch_.value_or(header.epoch), place);
   why_not_ = parts.ok() ? "" : parts.status().message();
   if (!parts.ok()) return none;
   found.parts = std::move(parts).value();

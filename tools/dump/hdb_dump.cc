@@ -5,12 +5,13 @@
 #include <string>
 
 #include "tools/dump/dump.h"
+#include "tools/program/program.h"
 
 namespace {
 
 using namespace hdb;
 
-enum ExitCode : int { kAllWell = 0, kDamage = 1, kUsage = 2 };
+enum ExitCode : int { kAllWell = 0, kDamage = 1, kCannotTell = 2 };
 
 void print_line(std::string_view line) {
   std::fwrite(line.data(), 1, line.size(), stdout);
@@ -23,8 +24,8 @@ int fail(std::string_view message, ExitCode code) {
 }
 
 int fail(const Status& status) {
-  const bool is_usage = status.code() == StatusCode::kInvalidArgument || status.code() == StatusCode::kNotFound;
-  return fail(status.message(), is_usage ? kUsage : kDamage);
+  const bool is_damage = status.code() == StatusCode::kCorruption || status.code() == StatusCode::kUnsupported;
+  return fail(status.message(), is_damage ? kDamage : kCannotTell);
 }
 
 // Without the slashes at its end, so that the paths in messages are as the store builds them.
@@ -35,12 +36,14 @@ std::string trimmed(std::string path) {
 
 int dump(const std::string& path, bool is_json) {
   if (posix_env().list(path).ok()) {
-    return fail(path + ": is a directory; give a file of it, or check the store with: hdb-dump verify " + path, kUsage);
+    return fail(path + ": is a directory; give a file of it, or check the store with: hdb-dump verify " + path,
+                kCannotTell);
   }
   const dump::DumpOptions options{.form = is_json ? dump::Form::kJsonLines : dump::Form::kAnnotated};
   const Status status = dump::dump_file(posix_env(), path, options, print_line);
   std::fflush(stdout);
-  if (status.code() == StatusCode::kNotFound) return fail(std::string(status.message()) + "; check the name", kUsage);
+  if (status.code() == StatusCode::kNotFound)
+    return fail(std::string(status.message()) + "; check the name", kCannotTell);
   return status.ok() ? kAllWell : fail(status);
 }
 
@@ -50,16 +53,19 @@ std::string count_of(std::uint64_t count, const std::string& what) {
 
 // What to do about the errors.
 std::string summary_of(const dump::VerifyResult& result) {
-  const std::uint64_t damaged = result.errors - result.newer;
   std::string text;
-  if (damaged > 0) text = count_of(damaged, "damaged or missing; restore from a backup");
-  if (result.newer == 0) return text;
-  return text + (text.empty() ? "" : "; ") + count_of(result.newer, "of a newer version; check with a newer hdb-dump");
+  const auto add = [&text](std::uint64_t count, const std::string& what) {
+    if (count > 0) text += (text.empty() ? "" : "; ") + count_of(count, what);
+  };
+  add(result.errors - result.newer - result.unreadable, "damaged or missing; restore from a backup");
+  add(result.newer, "of a newer version; check with a newer hdb-dump");
+  add(result.unreadable, "not readable; check owner and permissions, and run this again");
+  return text;
 }
 
 int verify(const std::string& store) {
   if (const auto names = posix_env().list(store); !names.ok()) {
-    return fail(std::string(names.status().message()) + "; give the directory of a store", kUsage);
+    return fail(std::string(names.status().message()) + "; give the directory of a store", kCannotTell);
   }
   const Result<dump::VerifyResult> result = dump::verify_store(posix_env(), store, print_line);
   if (!result.ok()) {
@@ -71,41 +77,47 @@ int verify(const std::string& store) {
              " bytes of torn tail");
   std::fflush(stdout);
   if (result->errors == 0) return kAllWell;
-  return fail(store + ": " + summary_of(result.value()), kDamage);
+  const bool is_damaged = result->errors > result->unreadable;
+  return fail(store + ": " + summary_of(result.value()), is_damaged ? kDamage : kCannotTell);
 }
 
 int run(int argc, char** argv) {
   CLI::App app(
       "Shows the files of an HDB store byte by byte, and checks whole stores. Reads only.\n"
-      "Exit codes: 0 all is well, 1 damage, 2 usage.",
+      "Exit codes: 0 all is well, 1 damage, 2 wrong arguments, or files that cannot be read.",
       "hdb-dump");
   std::string file;
   std::string store;
   bool is_json = false;
   app.add_option("FILE", file, "a log segment, table, manifest or CURRENT; its kind is found by name or magic");
+  app.set_version_flag("--version", "hdb-dump " HDB_VERSION, "print the version");
   app.add_flag("--json", is_json, "one JSON object a line instead of annotated bytes");
   CLI::App* verify_command = app.add_subcommand("verify", "checks every file of a store against its manifest");
   verify_command->add_option("DIR", store, "the store's directory")->required();
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
+  } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return fail(std::string(error.what()) + "; see hdb-dump --help", kUsage);
+    return fail(std::string(error.what()) + "; see hdb-dump --help", kCannotTell);
   }
   if (verify_command->parsed()) {
-    if (!file.empty() || is_json) return fail("verify takes a directory and nothing else; see hdb-dump --help", kUsage);
+    if (!file.empty() || is_json)
+      return fail("verify takes a directory and nothing else; see hdb-dump --help", kCannotTell);
     return verify(trimmed(store));
   }
-  if (file.empty()) return fail("no FILE given; see hdb-dump --help", kUsage);
+  if (file.empty()) return fail("no FILE given; see hdb-dump --help", kCannotTell);
   return dump(trimmed(file), is_json);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  prepare_program();
   try {
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    const Status finished = finish_output();
+    return finished.ok() ? code : fail(finished.message(), kCannotTell);
   } catch (const std::bad_alloc&) {
     return fail("out of memory", kDamage);
   }

@@ -1,4 +1,4 @@
-#include "engine/json_number.h"
+#include "base/json_number.h"
 
 #include <charconv>
 #include <limits>

@@ -1,4 +1,4 @@
-// engine/json_number.h: JSON numbers compared by their mathematical value.
+// base/json_number.h: JSON numbers compared by their mathematical value.
 #pragma once
 
 #include <cstdint>
