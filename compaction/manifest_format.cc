@@ -19,7 +19,7 @@ Status damaged(std::string what) {
 
 constexpr std::size_t kHeaderChecked = offsetof(ManifestHeader, checksum);
 
-constexpr std::array<std::pair<Tag, std::string_view>, 17> kTagNames = {{
+constexpr std::array<std::pair<Tag, std::string_view>, 18> kTagNames = {{
     {Tag::kEpoch, "epoch"},
     {Tag::kLogFloor, "log_floor"},
     {Tag::kLogIsOpen, "log_is_open"},
@@ -30,6 +30,7 @@ constexpr std::array<std::pair<Tag, std::string_view>, 17> kTagNames = {{
     {Tag::kKeyspace, "keyspace"},
     {Tag::kRemovedTable, "removed_table"},
     {Tag::kAddedTable, "added_table"},
+    {Tag::kIsCopy, "is_copy"},
     {Tag::kCreationOptions, "creation_options"},
     {Tag::kTreeSize, "tree_size"},
     {Tag::kOpenTileLeaves, "open_tile_leaves"},
@@ -104,6 +105,12 @@ Result<std::uint64_t> only_number(ByteView value) {
   return number;
 }
 
+Result<bool> only_flag(ByteView value) {
+  const std::uint64_t flag = HDB_TRY(only_number(value));
+  if (flag > 1) return Status::corruption("it is " + std::to_string(flag) + ", not 0 or 1");
+  return flag == 1;
+}
+
 Result<std::uint32_t> small_number(Cursor& cursor) {
   const std::uint64_t number = HDB_TRY(cursor.varint());
   if (number <= std::numeric_limits<std::uint32_t>::max()) return static_cast<std::uint32_t>(number);
@@ -148,11 +155,10 @@ Status decode_field(const Field& field, VersionEdit& edit) {
       return set_once(edit.epoch, Epoch(HDB_TRY(only_number(value))));
     case Tag::kLogFloor:
       return set_once(edit.log_floor, HDB_TRY(decode_log_point(value)));
-    case Tag::kLogIsOpen: {
-      const std::uint64_t flag = HDB_TRY(only_number(value));
-      if (flag > 1) return Status::corruption("it is " + std::to_string(flag) + ", not 0 or 1");
-      return set_once(edit.is_log_open, flag == 1);
-    }
+    case Tag::kLogIsOpen:
+      return set_once(edit.is_log_open, HDB_TRY(only_flag(value)));
+    case Tag::kIsCopy:
+      return set_once(edit.is_copy, HDB_TRY(only_flag(value)));
     case Tag::kNextFileNumber:
       return set_once(edit.next_file_number, FileNumber(HDB_TRY(only_number(value))));
     case Tag::kNextSequence:
@@ -314,6 +320,7 @@ Buffer encode_edit(const VersionEdit& edit) {
     append_field(to, Tag::kLogFloor, bytes_of(value));
   }
   if (edit.is_log_open) append_number(to, Tag::kLogIsOpen, *edit.is_log_open ? 1 : 0);
+  if (edit.is_copy) append_number(to, Tag::kIsCopy, *edit.is_copy ? 1 : 0);
   if (edit.next_file_number) append_number(to, Tag::kNextFileNumber, edit.next_file_number->raw());
   if (edit.next_sequence) append_number(to, Tag::kNextSequence, edit.next_sequence->raw());
   if (edit.position_end) append_number(to, Tag::kPositionEnd, *edit.position_end);

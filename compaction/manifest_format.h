@@ -49,6 +49,7 @@
 //   kAddedTable       level, file number, TableKind, file bytes, entry count, then
 //                     events: position begin, position end, and as 8 bytes each: time min, max, commit time min, max;
 //                     keys: sequence min, max, smallest and largest stored key, each a varint length and bytes
+//   kIsCopy           0 or 1: whoever opens the store for writing gives it an id of its own
 //   others            places kept for what is to come; unknown to this version
 //
 // CURRENT: "MANIFEST-000007 <16 hex digits>\n": the name, and XXH3-64 of the name, seed 0.
@@ -90,6 +91,7 @@ enum class Tag : std::uint32_t {  // on disk: append, never renumber
   kKeyspace = 8,
   kRemovedTable = 9,
   kAddedTable = 10,
+  kIsCopy = 11,
   // Reserved.
   kCreationOptions = 16,
   kTreeSize = 17,        // Merkle tree: size and root

@@ -117,6 +117,7 @@ Result<ManifestState> apply(const ManifestState& base, const VersionEdit& edit) 
   state.epoch = edit.epoch.value_or(base.epoch);
   state.log_floor = edit.log_floor.value_or(base.log_floor);
   state.is_log_open = edit.is_log_open.value_or(base.is_log_open);
+  state.is_copy = edit.is_copy.value_or(base.is_copy);
   state.next_sequence = edit.next_sequence.value_or(base.next_sequence);
   state.position_end = edit.position_end.value_or(base.position_end);
   state.last_commit_time = edit.last_commit_time.value_or(base.last_commit_time);
@@ -147,6 +148,7 @@ VersionEdit edit_of(const ManifestState& state) {
   edit.epoch = state.epoch;
   edit.log_floor = state.log_floor;
   edit.is_log_open = state.is_log_open;
+  if (state.is_copy) edit.is_copy = true;
   edit.next_file_number = state.next_file_number;
   edit.next_sequence = state.next_sequence;
   edit.position_end = state.position_end;

@@ -29,6 +29,7 @@ struct VersionEdit {
   std::optional<Epoch> epoch;
   std::optional<LogPoint> log_floor;
   std::optional<bool> is_log_open;
+  std::optional<bool> is_copy;
   std::optional<FileNumber> next_file_number;
   std::optional<SequenceNumber> next_sequence;
   std::optional<Position> position_end;
@@ -45,6 +46,7 @@ struct ManifestState {
   Epoch epoch;                           // of the last open for writing
   LogPoint log_floor;                    // everything in the log before it is in tables
   bool is_log_open = false;              // there is a log to replay from log_floor on
+  bool is_copy = false;                  // a backup, or restored from one, and not opened for writing since
   FileNumber next_file_number{1};        // above every number that tables and manifests have
   SequenceNumber next_sequence{1};       // what tables hold is below
   Position position_end = 0;             // what tables hold is below

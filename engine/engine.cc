@@ -8,6 +8,8 @@
 #include "engine/key_cursor.h"
 #include "engine/ready_errors.h"
 #include "engine/store.h"
+#include "engine/store_copy.h"
+#include "io/file_name.h"
 
 namespace hdb {
 
@@ -125,6 +127,16 @@ Status Engine::flush() {
 
 Status Engine::compact() {
   return guarded([&] { return store_->compact(); });
+}
+
+Result<BackupReport> Engine::backup(const std::filesystem::path& directory, BackupMode mode) {
+  return guarded([&] { return store_->backup(without_trailing_slashes(directory.string()), mode); });
+}
+
+Result<BackupReport> restore(const std::filesystem::path& from, const std::filesystem::path& to) {
+  return guarded([&] {
+    return restore_store(posix_env(), without_trailing_slashes(from.string()), without_trailing_slashes(to.string()));
+  });
 }
 
 Stats Engine::stats() const {

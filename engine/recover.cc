@@ -57,6 +57,7 @@ Status Store::take_directory(OpenMode mode) {
   }
   if (!is_store) {
     if (mode == OpenMode::kOpen) {
+      HDB_TRY(check_unfinished());
       HDB_TRY(check_holds_no_data());
       return Status::not_found(directory_ +
                                ": is not an HDB store (it has no file CURRENT); create one with 'hdb init'");
@@ -75,7 +76,13 @@ Status Store::already_a_store() const {
   return Status::invalid_argument(directory_ + ": is a store already; open it, or choose another directory");
 }
 
+Status Store::check_unfinished() {
+  if (!HDB_TRY(env_.exists(unfinished_path(directory_)))) return {};
+  return Status::invalid_argument(directory_ + ": is an unfinished backup or restore; run that again");
+}
+
 Status Store::check_creatable() {
+  HDB_TRY(check_unfinished());
   for (const std::string& name : HDB_TRY(list_if_present(env_, directory_))) {
     if (is_left_by_creation(name)) continue;
     return Status::invalid_argument(directory_ + ": holds other files (" + name +
@@ -107,7 +114,11 @@ Status Store::create_files() {
 
 Status Store::recover() {
   const compaction::Recovered recovered = HDB_TRY(compaction::recover(env_, directory_));
-  const compaction::ManifestState& state = recovered.state;
+  compaction::ManifestState state = recovered.state;
+  if (state.is_copy) {  // from here on it goes its own way
+    state.store_id = make_store_id(seed_);
+    state.is_copy = false;
+  }
   if (state.version->position_begin() != 0 || state.version->position_end() != state.position_end) {
     return Status::corruption(manifest_path(directory_, recovered.manifest) + ": its event tables hold positions " +
                               std::to_string(state.version->position_begin()) + " to " +

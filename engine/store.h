@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include <hdb/backup.h>
 #include <hdb/engine.h>
 
 #include "base/clock.h"
@@ -100,6 +101,9 @@ class Store : public std::enable_shared_from_this<Store> {
   Status compact();
   Stats stats();
 
+  // backup.cc
+  Result<BackupReport> backup(const std::string& to, BackupMode mode);
+
   // store.cc
   std::string store_id() const;
   // As Engine::close(). With `is_forced`, also while cursors live: their next call fails.
@@ -125,6 +129,7 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // recover.cc: the steps of open(), in order.
   Status take_directory(OpenMode mode);
+  Status check_unfinished();
   Status check_creatable();
   Status check_holds_no_data();
   Status already_a_store() const;

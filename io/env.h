@@ -85,8 +85,11 @@ class Env {
   virtual Result<std::uint64_t> file_bytes(const std::string& path) = 0;
   virtual Status create_directory(const std::string& path) = 0;  // and its parents, durably; fine if it exists
   virtual Status rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
+  // A second name for the file, which must never change again. kUnsupported where the file system has none, or `to` is
+  // on another one.
+  virtual Status link(const std::string& from, const std::string& to) = 0;
   virtual Status remove(const std::string& path) = 0;
-  virtual Status sync_directory(const std::string& directory) = 0;  // makes create, rename and remove durable
+  virtual Status sync_directory(const std::string& directory) = 0;  // makes create, rename, link, remove durable
   // An exclusive lock on the file, created if absent; kBusy if any engine, of this process or another, holds it.
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
 };

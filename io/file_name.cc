@@ -41,6 +41,10 @@ std::string current_path(const std::string& store) {
   return store + "/CURRENT";
 }
 
+std::string unfinished_path(const std::string& store) {
+  return store + "/UNFINISHED-COPY";
+}
+
 std::string manifest_name(FileNumber number) {
   return numbered(kManifestPrefix, number.raw(), "");
 }

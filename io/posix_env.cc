@@ -455,6 +455,15 @@ class PosixEnv final : public Env {
     return {};
   }
 
+  Status link(const std::string& from, const std::string& to) override {
+    if (::link(from.c_str(), to.c_str()) == 0) return {};
+    const int error = errno;
+    const Status status = system_error(from, "link to " + to, error);
+    // Some systems forbid links to files of others; a copy does as well.
+    const bool has_none = error == EXDEV || error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
+    return has_none ? Status::unsupported(std::string(status.message())) : status;
+  }
+
   Status remove(const std::string& path) override {
     if (::unlink(path.c_str()) != 0) return system_error(path, "remove", errno);
     return {};

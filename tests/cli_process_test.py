@@ -528,6 +528,31 @@ def test_get_prints_what_is_there_and_names_what_is_not(scratch):
     check(done.returncode == 1 and len(done.out.splitlines()) == 2 and "no event 9999" in done.err, done.out + done.err)
 
 
+def test_a_backup_is_restored_byte_for_byte_and_brought_up_to_date(scratch):
+    store, backup = scratch / "a store", scratch / "a backup"
+    log = write_sample(scratch)
+    ingest(store, "--format", "zeek", log)
+    begins(ok("backup", "--dir", store, "--to", backup), f"{backup}: 100 events; 2 tables linked, 0 copied")
+    log.write_text(sample(150))
+    ingest(store, "--format", "zeek", log)
+    check("2 there already" in ok("backup", "--dir", store, "--to", f"{backup}/").out, "the tables were taken again")
+    restored = scratch / "restored"
+    begins(ok("restore", "--from", backup, "--dir", restored), f"{restored}: 150 events; 0 tables linked, ")
+    check(raw(restored) == raw(store), "the payloads differ")
+    ok("verify", "--dir", restored)
+    copied = scratch / "copied"
+    check(", 0 tables linked" not in ok("backup", "--dir", store, "--to", copied, "--copy").out, "it was not copied")
+    table = sorted((copied / "sstables").iterdir())[0]
+    check(table.stat().st_nlink == 1, "a copy is a link")
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1
+    table.write_bytes(content)
+    refused(1, [table.name, "offset"], "restore", "--from", copied, "--dir", scratch / "never")
+    refused(1, ["unfinished"], "query", "--dir", scratch / "never")
+    refused(1, ["choose"], "backup", "--dir", store, "--to", restored)
+    refused(1, ["not a backup"], "restore", "--from", store, "--dir", scratch / "other")
+
+
 def test_a_directory_may_end_in_slashes_and_need_not_have_a_parent(scratch):
     ok("init", "--dir", f"{scratch}/new/store//")
     ok("stats", "--dir", f"{scratch}/new/store")

@@ -69,6 +69,7 @@ VersionEdit random_edit(Random& random, const ManifestState& state, std::size_t 
   if (below(random, 4) == 0) edit.epoch = Epoch(state.epoch.raw() + below(random, 3));
   if (below(random, 3) == 0) edit.log_floor = LogPoint{state.log_floor.segment.next(), below(random, 1000000)};
   if (below(random, 4) == 0) edit.is_log_open = below(random, 2) == 0;
+  if (below(random, 4) == 0) edit.is_copy = below(random, 2) == 0;
   if (below(random, 4) == 0)
     edit.last_commit_time = state.last_commit_time + std::chrono::nanoseconds(below(random, 1u << 30));
   if (below(random, 5) == 0) {

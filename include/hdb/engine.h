@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include <hdb/backup.h>
 #include <hdb/batch.h>
 #include <hdb/event.h>
 #include <hdb/options.h>
@@ -183,9 +184,13 @@ class HDB_EXPORT Engine {
 
   Result<Snapshot> snapshot() const;
 
-  Status sync();                 // makes every acknowledged append durable
-  Status flush();                // memtables to table files; returns when they are durable
-  Status compact();              // merges until there is nothing left to merge
+  Status sync();     // makes every acknowledged append durable
+  Status flush();    // memtables to table files; returns when they are durable
+  Status compact();  // merges until there is nothing left to merge
+  // Makes `directory` a copy of the store as of now, or of a little later, while appends go on: what was appended
+  // before the call is in it. A new directory, or an earlier backup of this store, of which the tables are kept. Should
+  // it fail or be interrupted, the directory is what it was: run it again. kInvalidArgument if it holds anything else.
+  Result<BackupReport> backup(const std::filesystem::path& directory, BackupMode mode = BackupMode::kLink);
   Stats stats() const;           // all zero after close(), or if memory runs out
   std::string store_id() const;  // a UUID, made at creation; empty if memory runs out
 

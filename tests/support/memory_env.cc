@@ -148,7 +148,10 @@ class MemoryEnv::Disk {
   }
   std::uint64_t bytes_used() const HDB_REQUIRES(mutex_) {
     std::uint64_t used = 0;
-    for (const auto& entry : live_) used += entry.second->size();
+    std::set<const Content*> counted;  // a file with two names takes its space once
+    for (const auto& entry : live_) {
+      if (counted.insert(entry.second.get()).second) used += entry.second->size();
+    }
     return used;
   }
 
@@ -197,7 +200,10 @@ class MemoryEnv::Disk {
     }
     pending_.clear();
     live_ = durable_;
-    for (const auto& entry : live_) entry.second->crash(random);
+    std::set<const Content*> crashed;
+    for (const auto& entry : live_) {
+      if (crashed.insert(entry.second.get()).second) entry.second->crash(random);
+    }
     locked_.clear();
     ++generation_;
     heal();
@@ -531,6 +537,16 @@ Status MemoryEnv::rename(const std::string& from, const std::string& to) {
   HDB_CHECK(parent_directory(from) == parent_directory(to));  // HDB moves no file between directories
   File file = HDB_TRY(disk_->find(from));
   disk_->change({parent_directory(to), {{from, nullptr}, {to, std::move(file)}}});
+  return {};
+}
+
+Status MemoryEnv::link(const std::string& from, const std::string& to) {
+  const MutexLock lock(disk_->mutex_);
+  HDB_TRY(disk_->begin(from, "link"));
+  HDB_TRY(disk_->check_directory(parent_directory(to)));
+  if (disk_->live_.contains(to)) return Status::io_error(to + ": link: the file exists");
+  File file = HDB_TRY(disk_->find(from));
+  disk_->change({parent_directory(to), {{to, std::move(file)}}});
   return {};
 }
 

@@ -54,6 +54,7 @@ class MemoryEnv final : public Env {
   Result<std::uint64_t> file_bytes(const std::string& path) override;
   Status create_directory(const std::string& path) override;
   Status rename(const std::string& from, const std::string& to) override;
+  Status link(const std::string& from, const std::string& to) override;
   Status remove(const std::string& path) override;
   Status sync_directory(const std::string& directory) override;
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;

@@ -35,6 +35,8 @@ constexpr Verb kVerbs[] = {
     {"stats", "print sizes and counters", &add_stats},
     {"compact", "merge table files until there is nothing left to merge", &add_compact},
     {"verify", "check every file and read every event", &add_verify},
+    {"backup", "make a directory a copy of the store, or bring it up to date", &add_backup},
+    {"restore", "make a store of a backup, and check every byte of it", &add_restore},
 };
 
 // The message of a command line error, which may be of several lines, as one.

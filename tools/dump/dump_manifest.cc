@@ -79,6 +79,7 @@ Status show_value(Annotator& annotator, const Field& field, std::string_view nam
   switch (static_cast<Tag>(field.tag)) {
     case Tag::kEpoch:
     case Tag::kLogIsOpen:
+    case Tag::kIsCopy:
     case Tag::kNextFileNumber:
     case Tag::kNextSequence:
     case Tag::kPositionEnd:

@@ -1,0 +1,186 @@
+#include "engine/store_copy.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "io/file_name.h"
+#include "sstable/verify.h"
+
+namespace hdb {
+
+namespace {
+
+constexpr std::uint64_t kMarkerBytesMax = 64;
+constexpr std::uint64_t kChunkBytes = 1u << 20;
+
+using compaction::TableRef;
+
+class StoreCopy {
+ public:
+  StoreCopy(Env& env, std::string from, const compaction::ManifestState& state, std::string to)
+      : env_(env),
+        from_(std::move(from)),
+        state_(state),
+        to_(std::move(to)),
+        store_id_(EventId(state.store_id).to_string()),
+        next_number_(state.next_file_number) {}
+
+  // Takes the directory: afterwards it is locked, and is either unfinished or an earlier copy of the same store.
+  Status begin(std::uint64_t edit_number) {
+    HDB_TRY(env_.create_directory(to_));
+    lock_ = HDB_TRY(env_.lock(lock_path(to_)));
+    if (HDB_TRY(env_.exists(current_path(to_)))) return check_earlier(edit_number);
+    if (HDB_TRY(env_.exists(unfinished_path(to_)))) return check_unfinished();
+    for (const std::string& name : HDB_TRY(env_.list(to_))) {
+      if (name == "LOCK" || is_temporary_name(name)) continue;
+      return Status::invalid_argument(to_ + ": holds other files (" + name +
+                                      ") and is no backup; choose an empty or a new directory");
+    }
+    return replace_file(env_, unfinished_path(to_), as_bytes(store_id_));
+  }
+
+  Status take_tables(BackupMode mode, bool is_verified, BackupReport& report) {
+    HDB_TRY(env_.create_directory(table_directory(to_)));
+    HDB_TRY(env_.create_directory(log_directory(to_)));
+    bool may_link = mode == BackupMode::kLink;
+    for (const TableRef& table : state_.version->all_tables()) {
+      HDB_TRY(take_table(*table, may_link, report));
+      if (is_verified) {
+        HDB_TRY(sstable::verify_table(env_, table_path(to_, table->number), table->number, table.get()));
+      }
+    }
+    return env_.sync_directory(table_directory(to_));
+  }
+
+  // From here on the directory is the copy.
+  Status finish(std::uint64_t edit_number) {
+    compaction::ManifestState state = state_;
+    state.is_log_open = false;
+    state.is_copy = true;
+    state.next_file_number = next_number_;
+    auto numbers = [this] { return std::exchange(next_number_, next_number_.next()); };
+    HDB_TRY(compaction::Manifest::create(env_, to_, std::move(state), edit_number, numbers));
+    if (HDB_TRY(env_.exists(unfinished_path(to_)))) HDB_TRY(env_.remove(unfinished_path(to_)));
+    return remove_others();
+  }
+
+ private:
+  Status check_earlier(std::uint64_t edit_number) {
+    const compaction::Recovered there = HDB_TRY(compaction::recover(env_, to_));
+    if (!there.state.is_copy || there.state.store_id != state_.store_id || there.edit_number > edit_number) {
+      return Status::invalid_argument(to_ + ": is not an earlier backup of this store; choose another directory");
+    }
+    earlier_ = there.state.version;
+    next_number_ = std::max({next_number_, there.state.next_file_number, there.manifest.next()});
+    return {};
+  }
+
+  Status check_unfinished() {
+    const Buffer marker = HDB_TRY(read_file(env_, unfinished_path(to_), kMarkerBytesMax));
+    if (as_text(bytes_of(marker)) == store_id_) return {};
+    return Status::invalid_argument(to_ + ": is an unfinished backup of another store; choose another directory");
+  }
+
+  Status take_table(const sstable::TableMeta& table, bool& may_link, BackupReport& report) {
+    const std::string source = table_path(from_, table.number);
+    const std::string target = table_path(to_, table.number);
+    if (earlier_ != nullptr) {
+      const TableRef known = earlier_->find(table.number);
+      const auto bytes = env_.file_bytes(target);
+      if (known != nullptr && *known == table && bytes.ok() && bytes.value() == table.file_bytes) {
+        ++report.tables_kept;
+        return {};
+      }
+    }
+    const Status removed = env_.remove(target);
+    if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
+    if (may_link) {
+      const Status linked = env_.link(source, target);
+      if (linked.ok()) {
+        ++report.tables_linked;
+        return {};
+      }
+      if (linked.code() != StatusCode::kUnsupported) return linked;
+      may_link = false;
+    }
+    HDB_TRY(copy_file(source, target, table));
+    ++report.tables_copied;
+    report.bytes_copied += table.file_bytes;
+    return {};
+  }
+
+  Status copy_file(const std::string& source, const std::string& target, const sstable::TableMeta& table) {
+    const std::unique_ptr<RandomAccessFile> in = HDB_TRY(env_.open(source));
+    if (in->size_bytes() != table.file_bytes) {
+      return Status::corruption(source + ": has " + std::to_string(in->size_bytes()) + " bytes, the manifest says " +
+                                std::to_string(table.file_bytes) + "; run 'hdb-dump verify " + from_ + "'");
+    }
+    const std::unique_ptr<WritableFile> out = HDB_TRY(env_.create(target));
+    Buffer chunk;
+    for (std::uint64_t done = 0; done < table.file_bytes; done += chunk.size()) {
+      chunk.resize(static_cast<std::size_t>(std::min(kChunkBytes, table.file_bytes - done)));
+      HDB_TRY(in->read(done, chunk));
+      const ByteView piece = bytes_of(chunk);
+      HDB_TRY(out->append({&piece, 1}));
+    }
+    HDB_TRY(out->sync());
+    return out->close();
+  }
+
+  // Tables of earlier copies, or of attempts that were interrupted.
+  Status remove_others() {
+    for (const std::string& name : HDB_TRY(env_.list(table_directory(to_)))) {
+      const auto number = parse_table_name(name);
+      if (!number || state_.version->find(*number) != nullptr) continue;
+      HDB_TRY(env_.remove(table_directory(to_) + "/" + name));
+    }
+    HDB_TRY(env_.sync_directory(table_directory(to_)));
+    return env_.sync_directory(to_);
+  }
+
+  Env& env_;
+  const std::string from_;
+  const compaction::ManifestState& state_;
+  const std::string to_;
+  const std::string store_id_;
+  FileNumber next_number_;                              // of the next manifest there
+  std::shared_ptr<const compaction::Version> earlier_;  // null: there is no earlier copy
+  std::unique_ptr<FileLock> lock_;
+};
+
+}  // namespace
+
+Result<BackupReport> copy_store(Env& env, const std::string& from, const compaction::ManifestState& state,
+                                std::uint64_t edit_number, const std::string& to, BackupMode mode, bool is_verified) {
+  StoreCopy copy(env, from, state, to);
+  BackupReport report;
+  report.events = state.position_end;
+  HDB_TRY(copy.begin(edit_number));
+  HDB_TRY(copy.take_tables(mode, is_verified, report));
+  HDB_TRY(copy.finish(edit_number));
+  return report;
+}
+
+Result<BackupReport> restore_store(Env& env, const std::string& from, const std::string& to) {
+  if (HDB_TRY(env.exists(unfinished_path(from)))) {
+    return Status::invalid_argument(from + ": is an unfinished backup; run the backup again");
+  }
+  const compaction::Recovered recovered = HDB_TRY(compaction::recover(env, from));
+  if (!recovered.state.is_copy) {
+    return Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");
+  }
+  if (HDB_TRY(env.exists(current_path(to)))) {
+    return Status::invalid_argument(to + ": is a store already; restore into a new directory");
+  }
+  // Another backup into `from` would delete tables meanwhile. From a file system that takes no lock nobody can.
+  std::unique_ptr<FileLock> lock;
+  auto locked = env.lock(lock_path(from));
+  if (locked.ok()) {
+    lock = std::move(locked).value();
+  } else if (locked.status().code() == StatusCode::kBusy) {
+    return locked.status();
+  }
+  return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, /*is_verified=*/true);
+}
+
+}  // namespace hdb

@@ -1,0 +1,281 @@
+// A backup is a whole store of a moment, whatever goes on, breaks or is repeated.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/store_copy.h"
+#include "io/file_name.h"
+#include "tests/support/memory_env.h"
+#include "tests/support/model.h"
+#include "tests/support/test_store.h"
+
+namespace hdb::test {
+
+namespace {
+
+constexpr std::uint64_t kFileBytesMax = 64u << 20;
+
+TestStore opened(Env& env, const std::string& directory = "store", std::uint64_t seed = 7) {
+  auto store = open_store(env, directory, shrunk(presets::durable()), seed);
+  REQUIRE_MESSAGE(store.ok(), store.status().message());
+  return std::move(store).value();
+}
+
+Result<BackupReport> backup(TestStore& store, const std::string& to, BackupMode mode = BackupMode::kLink) {
+  return store->backup(to, mode);
+}
+
+// A store and the model of it, which grow together.
+struct Growing {
+  explicit Growing(Env& env) : store(opened(env)), keyspace(store->keyspace("keys").value()) {}
+
+  void grow(int batches) {
+    for (; batches > 0; --batches) {
+      ModelBatch batch = random_batch(random, std::vector<Keyspace>{keyspace}, 20);
+      batch.events.push_back(random_event(random));
+      REQUIRE(append(*store.engine, batch, Durability::kNone).ok());
+      model.apply(batch);
+    }
+  }
+
+  std::mt19937_64 random{5};
+  TestStore store;
+  Keyspace keyspace;
+  Model model;
+};
+
+void check_holds(Env& env, const std::string& directory, const Model& model) {
+  const TestStore copy = opened(env, directory);
+  std::vector<Keyspace> keyspaces;
+  for (const auto& [name, keyspace] : copy->keyspaces()) keyspaces.push_back(keyspace);
+  REQUIRE(copy->stats().events == model.events.size());
+  check_equal(*copy.engine, model, keyspaces);
+}
+
+// Restores into a new directory and compares.
+void check_restores(Env& env, const std::string& from, const Model& model) {
+  std::string to = "restored";
+  while (env.exists(to).value()) to += "-again";
+  const auto restored = restore_store(env, from, to);
+  REQUIRE_MESSAGE(restored.ok(), restored.status().message());
+  CHECK(restored->events == model.events.size());
+  check_holds(env, to, model);
+}
+
+}  // namespace
+
+TEST_CASE("a backup holds what was appended before it, and a second one takes only what is new") {
+  for (const BackupMode mode : {BackupMode::kLink, BackupMode::kCopy}) {
+    MemoryEnv env;
+    Growing growing(env);
+    growing.grow(30);
+    const auto first = backup(growing.store, "backup", mode);
+    REQUIRE_MESSAGE(first.ok(), first.status().message());
+    CHECK(first->events == growing.model.events.size());
+    CHECK((mode == BackupMode::kLink ? first->tables_copied : first->tables_linked) == 0);
+    check_restores(env, "backup", growing.model);
+
+    growing.grow(3);
+    const auto second = backup(growing.store, "backup", mode);
+    REQUIRE(second.ok());
+    CHECK(second->tables_kept >= first->tables_linked + first->tables_copied);
+    CHECK(second->tables_linked + second->tables_copied <= 2);
+    check_restores(env, "backup", growing.model);
+
+    growing.grow(30);
+    REQUIRE(growing.store->compact().ok());
+    REQUIRE(backup(growing.store, "backup", mode).ok());
+    check_restores(env, "backup", growing.model);
+    const auto tables = growing.store->stats().event_tables + growing.store->stats().keyspace_tables;
+    CHECK(env.list("backup/sstables").value().size() == tables);
+    growing.grow(5);
+    check_equal(*growing.store.engine, growing.model, {growing.keyspace});
+  }
+}
+
+TEST_CASE("a backup of a store that is being written to is whole: batches, order and positions") {
+  MemoryEnv env;
+  auto opened =
+      Store::open("store", shrunk(presets::throughput()), OpenMode::kOpenOrCreate, {},
+                  Platform{.env = &env, .clock = &system_clock(), .background = thread_background(2), .seed = 1});
+  REQUIRE(opened.ok());
+  const auto store = std::move(opened).value();
+  const Keyspace keyspace = store->keyspace("count").value();
+  std::atomic<bool> is_done{false};
+  std::thread writer([&] {
+    for (std::uint64_t number = 1; !is_done; ++number) {
+      const std::string text = std::to_string(number);
+      const Event pair[] = {Event{.payload = as_bytes(text)}, Event{.payload = as_bytes(text)}};
+      const KeyValueChange change{keyspace, as_bytes("last"), as_bytes(text)};
+      HDB_CHECK(store->append(Batch{.events = pair, .changes = {&change, 1}, .durability = {}}).ok());
+    }
+  });
+  for (int round = 0; round < 5; ++round) {
+    const auto made = store->backup("backup", round % 2 == 0 ? BackupMode::kLink : BackupMode::kCopy);
+    REQUIRE_MESSAGE(made.ok(), made.status().message());
+    const std::string restored = "restored" + std::to_string(round);
+    REQUIRE(restore_store(env, "backup", restored).ok());
+    const TestStore copy = test::opened(env, restored);
+    const std::uint64_t events = copy->stats().events;
+    CHECK(events == made->events);
+    REQUIRE(events % 2 == 0);
+    if (events == 0) continue;
+    CHECK(as_text(copy->get(events - 1).value()->payload()) == std::to_string(events / 2));
+    const auto last = copy->get(copy->keyspace("count").value(), as_bytes("last")).value();
+    CHECK(as_text(last->bytes()) == std::to_string(events / 2));
+  }
+  is_done = true;
+  writer.join();
+  CHECK(store->close(false).ok());
+}
+
+TEST_CASE("a power loss at any operation of a backup leaves the store and the earlier backup whole") {
+  std::uint64_t operations = 0;
+  for (std::uint64_t crash_at = 0; crash_at == 0 || crash_at < operations; ++crash_at) {
+    CAPTURE(crash_at);
+    MemoryEnv env;
+    Model before;
+    Model after;
+    {
+      Growing growing(env);
+      growing.grow(20);
+      REQUIRE(backup(growing.store, "backup").ok());
+      before = growing.model;
+      growing.grow(20);
+      REQUIRE(growing.store->compact().ok());
+      after = growing.model;
+      const std::uint64_t begin = env.operations();
+      if (crash_at > 0) env.crash_at(begin + crash_at - 1);
+      const auto made = backup(growing.store, "backup", crash_at % 2 == 0 ? BackupMode::kLink : BackupMode::kCopy);
+      CHECK(made.ok() == (crash_at == 0));
+      if (crash_at == 0) operations = env.operations() - begin + 1;
+      env.crash_at(env.operations());
+    }
+    env.crash(crash_at);
+    const auto restored = restore_store(env, "backup", "restored");
+    REQUIRE_MESSAGE(restored.ok(), restored.status().message());
+    check_holds(env, "restored", restored->events == after.events.size() ? after : before);
+    check_holds(env, "store", after);
+    TestStore store = opened(env);
+    REQUIRE(backup(store, "backup").ok());
+    REQUIRE(restore_store(env, "backup", "again").ok());
+    check_holds(env, "again", after);
+  }
+  CHECK(operations > 20);
+}
+
+TEST_CASE("a first backup that was interrupted is no store until it is done again") {
+  std::uint64_t operations = 0;
+  for (std::uint64_t fail_at = 0; fail_at == 0 || fail_at < operations; ++fail_at) {
+    CAPTURE(fail_at);
+    MemoryEnv env;
+    Growing growing(env);
+    growing.grow(20);
+    REQUIRE(growing.store->flush().ok());
+    const std::uint64_t begin = env.operations();
+    if (fail_at > 0) env.fail_at(begin + fail_at - 1);
+    const auto made = backup(growing.store, "backup");
+    if (fail_at == 0) operations = env.operations() - begin + 1;
+    if (!made.ok() && !env.exists(current_path("backup")).value()) {
+      CHECK(!open_store(env, "backup", shrunk(presets::durable()), 3, OpenMode::kOpen).ok());
+      CHECK(!restore_store(env, "backup", "restored").ok());
+      CHECK(!env.exists(current_path("restored")).value());
+    }
+    const auto again = backup(growing.store, "backup");
+    REQUIRE_MESSAGE(again.ok(), again.status().message());
+    check_restores(env, "backup", growing.model);
+    growing.grow(1);
+    check_equal(*growing.store.engine, growing.model, {growing.keyspace});
+  }
+  CHECK(operations > 20);
+}
+
+TEST_CASE("a restore finds every flipped byte, names the file, and leaves no store") {
+  MemoryEnv env;
+  {
+    Growing growing(env);
+    growing.grow(6);
+    REQUIRE(backup(growing.store, "backup", BackupMode::kCopy).ok());
+  }
+  const std::vector<std::string> tables = env.list("backup/sstables").value();
+  REQUIRE(tables.size() == 2);
+  for (const std::string& name : tables) {
+    const std::string path = "backup/sstables/" + name;
+    const Buffer whole = read_file(env, path, kFileBytesMax).value();
+    for (std::size_t at = 0; at < whole.size(); at += 37) {
+      CAPTURE(at);
+      Buffer damaged = whole;
+      damaged[at] ^= std::byte{16};
+      REQUIRE(replace_file(env, path, bytes_of(damaged)).ok());
+      const auto restored = restore_store(env, "backup", "restored");
+      REQUIRE(restored.status().code() == StatusCode::kCorruption);
+      CHECK(restored.status().message().find(name) != std::string_view::npos);
+      CHECK(!env.exists(current_path("restored")).value());
+    }
+    REQUIRE(replace_file(env, path, bytes_of(whole)).ok());
+  }
+  CHECK(restore_store(env, "backup", "restored").ok());
+}
+
+TEST_CASE(
+    "a copy that is opened for writing is a store of its own: another id, and tokens of the original are refused") {
+  MemoryEnv env;
+  std::string token;
+  std::string id;
+  {
+    Growing growing(env);
+    growing.grow(5);
+    id = growing.store->store_id();
+    Query query;
+    auto cursor = growing.store->query(query);
+    REQUIRE(cursor->next().value());
+    token = cursor->resume_token().value();
+    REQUIRE(backup(growing.store, "backup").ok());
+  }
+  std::string copy_id;
+  {
+    const TestStore copy = opened(env, "backup", 8);
+    copy_id = copy->store_id();
+    CHECK(copy_id != id);
+    Query query;
+    query.resume_token = token;
+    CHECK(copy->query(query).status().code() == StatusCode::kInvalidArgument);
+    REQUIRE(copy->append(Event{.type = "own"}).ok());
+  }
+  CHECK(opened(env, "backup", 9)->store_id() == copy_id);
+  // It is no backup any more.
+  TestStore store = opened(env);
+  CHECK(store->store_id() == id);
+  CHECK(backup(store, "backup").status().code() == StatusCode::kInvalidArgument);
+  CHECK(restore_store(env, "backup", "restored").status().code() == StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("a directory that is not the store's own backup is left alone") {
+  MemoryEnv env;
+  Growing growing(env);
+  growing.grow(3);
+  {
+    REQUIRE(opened(env, "other")->close().ok());
+    REQUIRE(env.create_directory("files").ok());
+    REQUIRE(replace_file(env, "files/notes", as_bytes("mine")).ok());
+    REQUIRE(env.create_directory("unfinished").ok());
+    REQUIRE(replace_file(env, unfinished_path("unfinished"), as_bytes("of somebody else")).ok());
+  }
+  for (const std::string to : {"other", "files", "unfinished", "store", "store/backup"}) {
+    CAPTURE(to);
+    const auto made = backup(growing.store, to);
+    CHECK(made.status().code() == StatusCode::kInvalidArgument);
+    CHECK(made.status().message().find("choose") != std::string_view::npos);
+  }
+  CHECK(read_file(env, "files/notes", 100).ok());
+  REQUIRE(backup(growing.store, "backup").ok());
+  for (const std::string to : {"other", "files", "store"}) CHECK(!restore_store(env, "backup", to).ok());
+  const TestStore in_use = opened(env, "other");
+  CHECK(restore_store(env, "store", "restored").status().code() == StatusCode::kInvalidArgument);
+}
+
+}  // namespace hdb::test
