@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/fork_watch.h"
 #include "engine/ready_errors.h"
 #include "io/file_name.h"
 
@@ -14,15 +15,31 @@ Store::Store(const std::string& directory, const Options& options, Hooks hooks, 
       env_(*platform.env),
       clock_(*platform.clock),
       seed_(platform.seed),
+      process_generation_(process_generation()),
       block_cache_(std::make_unique<sstable::BlockCache>(options.block_cache_bytes)),
       tables_(std::make_unique<sstable::TableCache>(env_, directory_, options.open_tables_max, *block_cache_)),
       background_(std::move(platform.background)) {}
 
 Store::~Store() {
+  if (is_forked()) {
+    // The threads are the parent's, and so are the locks: nothing here can be ended, or may be written.
+    static_cast<void>(background_.release());
+    static_cast<void>(directory_lock_.release());
+    return;
+  }
   ignore(without_exceptions([this] { return close(/*is_forced=*/true); }), "a destructor cannot report");
 }
 
+bool Store::is_forked() const noexcept {
+  return process_generation() != process_generation_;
+}
+
 Status Store::check_open() const {
+  if (is_forked()) {
+    return Status::error(StatusCode::kClosed,
+                         directory_ + ": the engine belongs to the process that opened it, which forked this one; open "
+                                      "the store here after it was closed there");
+  }
   if (!is_closed_.load(std::memory_order_acquire)) return {};
   return Status::error(StatusCode::kClosed, directory_ + ": the engine is closed; open it again");
 }

@@ -120,7 +120,7 @@ class Store : public std::enable_shared_from_this<Store> {
   // Makes the log durable at least up to the event before `position_end`.
   Status make_durable(Position position_end);
   Status make_durable_as(Durability durability, Position position_end);
-  // kClosed after close().
+  // kClosed after close(), and in a forked child.
   Status check_open() const;
   Result<std::shared_ptr<const Snapshot::Pin>> pin_for(const Snapshot* at);
 
@@ -210,6 +210,7 @@ class Store : public std::enable_shared_from_this<Store> {
   void pace_compaction(std::uint64_t bytes);
 
   // store.cc
+  bool is_forked() const noexcept;
   Status close_log();
   Status remove_log_files();
   void publish_view() HDB_REQUIRES(state_mutex_);
@@ -227,6 +228,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Env& env_;
   Clock& clock_;
   const std::uint64_t seed_;
+  const std::uint32_t process_generation_;
   StoreId id_{};
   Epoch epoch_;
   std::uint32_t id_random_ = 0;

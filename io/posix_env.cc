@@ -333,6 +333,7 @@ class LockTable {
   void release(FileDescriptor file, FileKey key) HDB_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     held_.erase(key);
+    ::flock(file.number(), LOCK_UN);  // closing would not, while a forked child has the file open too
     const FileDescriptor closed_under_the_mutex = std::move(file);
   }
 

@@ -110,4 +110,45 @@ TEST_CASE("a writer killed at any moment loses no acknowledged event") {
   std::filesystem::remove_all(pattern);
 }
 
+TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and does not keep the store locked") {
+  std::string pattern = (std::filesystem::temp_directory_path() / "hdb fork test XXXXXX").string();
+  REQUIRE(mkdtemp(pattern.data()) != nullptr);
+  const std::filesystem::path directory = std::filesystem::path(pattern) / "store";
+  auto engine = Engine::open(directory, shrunk(presets::durable())).value();
+  REQUIRE(engine->append(Event{.type = "parent"}).ok());
+  auto cursor = engine->query(Query{});
+  REQUIRE(cursor.ok());
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const auto refused = [](const Status& status) {
+      return status.code() == StatusCode::kClosed && status.message().find("forked") != std::string_view::npos;
+    };
+    const bool is_refused = refused(engine->append(Event{.type = "child"}).status()) &&
+                            refused(engine->get(Position{0}).status()) && refused(cursor->next().status()) &&
+                            refused(engine->flush()) && refused(engine->close());
+    engine.reset();
+    const char answer = is_refused ? 'r' : 'u';
+    if (write(ends[1], &answer, 1) != 1) _exit(1);
+    pause();  // alive, with the lock file open, until the parent is done
+    _exit(0);
+  }
+  char answer = 0;
+  REQUIRE(read(ends[0], &answer, 1) == 1);
+  CHECK(answer == 'r');
+  REQUIRE(engine->append(Event{.type = "parent"}).ok());
+  cursor = Status::not_found("let go");
+  REQUIRE(engine->close().ok());
+  const auto again = Engine::open(directory, shrunk(presets::durable()));
+  REQUIRE_MESSAGE(again.ok(), again.status().message());
+  CHECK(again.value()->stats().events == 2);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(ends[0]);
+  close(ends[1]);
+  std::filesystem::remove_all(pattern);
+}
+
 }  // namespace hdb::test
