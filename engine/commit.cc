@@ -7,6 +7,7 @@
 #include "engine/json.h"
 #include "engine/ready_errors.h"
 #include "engine/store.h"
+#include "io/file_name.h"
 
 namespace hdb {
 
@@ -304,6 +305,11 @@ Status Store::apply(PendingAppend& pending) {
 }
 
 Status Store::make_active_writable(std::uint64_t group_bytes) {
+  if (!reserve_.is_held() && !reserve_.take()) {
+    return Status::error(StatusCode::kNoSpace, reserve_path(directory_) + ": no space to keep " +
+                                                   std::to_string(options_.reserve_bytes) +
+                                                   " bytes free for flushes; free space, or lower reserve_bytes");
+  }
   const bool is_full = active_claimed_bytes_.load(std::memory_order_relaxed) >= options_.memtable_bytes ||
                        active_log_bytes_ >= options_.log_bytes_max / 2;
   if (is_full) {
@@ -321,7 +327,9 @@ Status Store::make_active_writable(std::uint64_t group_bytes) {
 // The new memtable's log begins with a segment of its own, whose header is durable: a floor that no power loss can put
 // behind the end of the log.
 Status Store::seal_active() {
-  HDB_TRY(log_->start_segment());
+  Status started = log_->start_segment();
+  if (started.code() == StatusCode::kNoSpace && reserve_.release()) started = log_->start_segment();
+  HDB_TRY(Status(started));
   // Everything that can fail comes before anything changes.
   auto fresh = std::make_shared<MemTable>(next_sequence_, next_position_);
   std::shared_ptr<ReadView> view = make_view();

@@ -102,7 +102,14 @@ Status Store::flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed) 
   return {};
 }
 
+// On a full disk by the space kept for it.
 Status Store::write_flush(const std::shared_ptr<const SealedMemTable>& sealed) {
+  Status status = write_flush_once(sealed);
+  if (status.code() == StatusCode::kNoSpace && reserve_.release()) status = write_flush_once(sealed);
+  return status;
+}
+
+Status Store::write_flush_once(const std::shared_ptr<const SealedMemTable>& sealed) {
   const auto began = clock_.monotonic();
   compaction::VersionEdit edit;
   HDB_TRY(write_tables(*sealed, edit));

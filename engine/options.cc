@@ -61,6 +61,7 @@ constexpr OptionField kFields[] = {
     {"level0_stop_trigger", &Options::level0_stop_trigger, Unit::kCount, 4, 1024},
     {"level_size_ratio", &Options::level_size_ratio, Unit::kCount, 2, 100},
     {"background_threads", &Options::background_threads, Unit::kCount, 1, 64},
+    {"reserve_bytes", &Options::reserve_bytes, Unit::kBytes, 0, 64 * GiB},
     {"compaction_bytes_per_s", &Options::compaction_bytes_per_s, Unit::kBytes, 0, 1 * TiB},
 };
 

@@ -25,6 +25,8 @@ Options throughput() {
   options.durability = Durability::kNone;
   // Fewer, larger tables: each event is flushed once and merged seldom.
   options.memtable_bytes = 1ull << 30;
+  // Nobody counts on a bulk load to go on where the disk is full.
+  options.reserve_bytes = 0;
   // Above what the memtables hold, so that the log never seals one early.
   options.log_bytes_max = 4ull << 30;
   options.log_segment_bytes = 256ull << 20;
@@ -48,6 +50,8 @@ Options small() {
   // Recovery reads the log: on a small machine it should be short.
   options.log_bytes_max = 32ull << 20;
   options.log_segment_bytes = 4ull << 20;
+  // Room for one memtable's tables.
+  options.reserve_bytes = 4ull << 20;
   // Blocks, table indexes and filters together.
   options.block_cache_bytes = 8ull << 20;
   // Each open table takes a file descriptor and its footer's memory.

@@ -157,6 +157,7 @@ Status Store::recover() {
     const Status removed = env_.remove(path);
     if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
   }
+  reserve_.take();
   is_closed_.store(false, std::memory_order_release);
   MutexLock lock(state_mutex_);
   schedule_compactions();

@@ -18,6 +18,7 @@ Store::Store(const std::string& directory, const Options& options, Hooks hooks, 
       process_generation_(process_generation()),
       block_cache_(std::make_unique<sstable::BlockCache>(options.block_cache_bytes)),
       tables_(std::make_unique<sstable::TableCache>(env_, directory_, options.open_tables_max, *block_cache_)),
+      reserve_(env_, directory_, options.reserve_bytes),
       background_(std::move(platform.background)) {}
 
 Store::~Store() {
@@ -128,6 +129,7 @@ Status Store::close(bool is_forced) {
     if (status.ok()) status = first_background_error_;
   }
   collect_garbage();
+  reserve_.remove();
   directory_lock_.reset();
   return status;
 }

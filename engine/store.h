@@ -35,6 +35,7 @@
 #include "engine/background.h"
 #include "engine/commit_queue.h"
 #include "engine/recent_ids.h"
+#include "engine/reserve.h"
 #include "engine/visibility.h"
 #include "io/env.h"
 #include "memtable/memtable.h"
@@ -191,6 +192,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Status flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed);
   // Tables and edit of a sealed memtable, and the view without it.
   Status write_flush(const std::shared_ptr<const SealedMemTable>& sealed);
+  Status write_flush_once(const std::shared_ptr<const SealedMemTable>& sealed);
   Status write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit);
   Status wait_for_flushes(SequenceNumber up_to);
   // Records `edit` durably, then shows its version to readers, without the memtable it flushed, if any.
@@ -238,6 +240,7 @@ class Store : public std::enable_shared_from_this<Store> {
   std::unique_ptr<sstable::BlockCache> block_cache_;
   std::unique_ptr<sstable::TableCache> tables_;
   std::shared_ptr<Visibility> visibility_;
+  Reserve reserve_;
   CommitQueue commit_queue_;
   LookUps look_ups_;
   Counters counters_;

@@ -41,6 +41,10 @@ std::string current_path(const std::string& store) {
   return store + "/CURRENT";
 }
 
+std::string reserve_path(const std::string& store) {
+  return store + "/RESERVE";
+}
+
 std::string unfinished_path(const std::string& store) {
   return store + "/UNFINISHED-COPY";
 }

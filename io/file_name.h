@@ -1,6 +1,6 @@
 // io/file_name.h: every file name of a store, built and parsed here only.
 //
-//   LOCK  CURRENT  MANIFEST-000007  wal/000012.wal  sstables/000031.sst  UNFINISHED-COPY
+//   LOCK  CURRENT  MANIFEST-000007  wal/000012.wal  sstables/000031.sst  RESERVE  UNFINISHED-COPY
 //
 // Numbers have at least six digits. A name with the suffix ".tmp" is a file that was being made when the process died.
 #pragma once
@@ -16,6 +16,7 @@ namespace hdb {
 
 std::string lock_path(const std::string& store);
 std::string current_path(const std::string& store);
+std::string reserve_path(const std::string& store);
 std::string unfinished_path(const std::string& store);  // there while a backup or a restore is being made
 std::string manifest_name(FileNumber number);           // "MANIFEST-000007"
 std::string manifest_path(const std::string& store, FileNumber number);

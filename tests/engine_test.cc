@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "io/file_name.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
@@ -502,6 +503,34 @@ TEST_CASE("tables of edits that a full disk refused leave the disk once an edit 
   REQUIRE(store->append(Event{.type = "second"}).ok());
   REQUIRE(store->flush().ok());
   CHECK(env.list("store/sstables").value().size() == store->stats().event_tables);
+}
+
+TEST_CASE("a flush on a full disk uses the space kept for it, and appends wait until that is back") {
+  MemoryEnv env;
+  Options options = shrunk(presets::durable());
+  options.reserve_bytes = 1u << 20;
+  {
+    const TestStore store = opened(env, options);
+    for (int event = 0; event < 200; ++event) {
+      REQUIRE(store->append(Event{.type = "t", .payload = as_bytes(std::string(300, 'x'))}).ok());
+    }
+    env.limit_bytes(env.bytes_used());
+    CHECK(store->append(Event{.payload = as_bytes(std::string(1u << 20, 'x'))}).status().code() == StatusCode::kNoSpace);
+    CHECK(store->flush().ok());
+    CHECK(!env.exists(reserve_path("store")).value());
+    // What the flush left is not for appends, before the space is kept again.
+    env.limit_bytes(env.bytes_used() + (512u << 10));
+    const auto refused = store->append(Event{.type = "refused"});
+    CHECK(refused.status().code() == StatusCode::kNoSpace);
+    CHECK(refused.status().message().find("free space") != std::string_view::npos);
+    CHECK(store->get(Position{7}).value()->type() == "t");
+    env.limit_bytes(64u << 20);
+    CHECK(store->append(Event{.type = "taken"}).ok());
+    CHECK(env.file_bytes(reserve_path("store")).value() == 1u << 20);
+    REQUIRE(store->close().ok());
+  }
+  CHECK(!env.exists(reserve_path("store")).value());
+  CHECK(opened(env, options)->stats().events == 201);
 }
 
 TEST_CASE("a batch too large for the disk is refused alone: those it met in the log's line are not") {

@@ -75,6 +75,7 @@ Options all_changed() {
   options.level_size_ratio = 8;
   options.background_threads = 3;
   options.compaction_bytes_per_s = 50'000'000;
+  options.reserve_bytes = 1u << 20;
   return options;
 }
 
@@ -103,8 +104,8 @@ TEST_CASE("every option can be set by name and goes through a file unchanged") {
 TEST_CASE("every field of Options is an option") {
   // Compiles for exactly this many fields.
   const Options options;
-  const auto& [f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19] = options;
-  CHECK(settings_of(options).size() == 19);
+  const auto& [f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20] = options;
+  CHECK(settings_of(options).size() == 20);
   CHECK(f2 == options.sync_interval_ms);
 }
 

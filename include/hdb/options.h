@@ -40,6 +40,10 @@ struct Options {
   // The size at which the log goes on in a new segment file. [256 KiB, 4 GiB]. Read by: engine/recover.cc.
   std::uint64_t log_segment_bytes = 64ull << 20;
 
+  // Space an open store keeps for flushes on a full disk: appends are refused before it is touched. Given back by a clean
+  // close. 0: none. [0, 64 GiB]. Read by: engine/store.cc.
+  std::uint64_t reserve_bytes = 16ull << 20;
+
   // Decoded blocks, table indexes and filters kept in memory. [1 MiB, 1 TiB]. Read by: engine/store.cc.
   std::uint64_t block_cache_bytes = 256ull << 20;
   // Table files kept open; further ones are closed, the least recently used first. [16, 1000000].

@@ -38,6 +38,7 @@ inline Options shrunk(Options options) {
   options.memtable_bytes = 64u << 10;
   options.log_segment_bytes = 256u << 10;
   options.log_bytes_max = 1u << 20;
+  options.reserve_bytes = 0;  // tests of a full disk count bytes
   options.block_bytes = 1u << 10;
   options.table_bytes_target = 64u << 10;
   options.block_cache_bytes = 1u << 20;
