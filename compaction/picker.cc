@@ -1,5 +1,7 @@
 #include "compaction/picker.h"
 
+#include "base/seeded_defect.h"
+
 #include <algorithm>
 #include <limits>
 
@@ -239,7 +241,7 @@ std::optional<Plan> pick_keys(const Version& version, const PickerSettings& sett
   std::stable_sort(scores.begin(), scores.end(), [](const Score& a, const Score& b) { return a.over > b.over; });
   for (const Score& score : scores) {
     if (score.over < 1) break;
-    if (score.level + 1 == closed_level) continue;
+    if (score.level + 1 == closed_level && !HDB_SEEDED(merge_keys_beside_a_full_compaction)) continue;
     auto plan = score.level == 0 ? pick_level0(version, settings, excluded)
                                  : pick_level(version, settings, excluded, score.level);
     if (plan) return plan;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/entry_iterator.h"
+#include "base/seeded_defect.h"
 
 namespace hdb::compaction {
 
@@ -23,8 +24,10 @@ enum class Fate : std::uint8_t { kKeep, kDrop };
 inline Fate fate_of(EntryKind kind, SequenceNumber sequence, std::optional<SequenceNumber> newer,
                     std::span<const SequenceNumber> held, bool may_lie_beneath) noexcept {
   const auto stripe = std::lower_bound(held.begin(), held.end(), sequence);
+  if (HDB_SEEDED(drop_a_version_a_snapshot_sees) && newer) return Fate::kDrop;
   if (newer && stripe == std::lower_bound(held.begin(), held.end(), *newer)) return Fate::kDrop;
   const bool is_tombstone = kind == EntryKind::kErase;
+  if (HDB_SEEDED(drop_tombstones_too_early)) may_lie_beneath = false;
   return is_tombstone && stripe == held.begin() && !may_lie_beneath ? Fate::kDrop : Fate::kKeep;
 }
 

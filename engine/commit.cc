@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/seeded_defect.h"
 #include "engine/json.h"
 #include "engine/ready_errors.h"
 #include "engine/store.h"
@@ -213,6 +214,7 @@ Store::Admitted Store::admit(std::span<PendingAppend* const> group) {
     pending->outcome = PendingAppend::Outcome::kWritten;
     if (pending->batch.bytes().empty()) continue;
     std::optional<SequenceNumber> retry_after = recent_ids_.conflict(pending->ids, pending->looked_up_to);
+    if (HDB_SEEDED(trust_an_old_look_up_of_ids)) retry_after.reset();
     const bool meets_twin = std::any_of(pending->ids.begin(), pending->ids.end(),
                                         [&](const EventId& id) { return group_ids.contains(id); });
     if (retry_after || meets_twin) {
@@ -277,6 +279,9 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
     member->first_sequence = next_sequence_;
     member->first_position = next_position_;
     member->group_end = end.next_sequence;
+    if (HDB_SEEDED(give_a_sequence_number_twice) && member->first_sequence.raw() % 50 == 49) {
+      member->first_sequence = SequenceNumber(member->first_sequence.raw() - 1);
+    }
     member->commit_time = commit_time;
     member->memtable = memtable;
     active_claimed_bytes_.fetch_add(weight_of(member->batch), std::memory_order_relaxed);
@@ -288,6 +293,7 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
 Status Store::apply(PendingAppend& pending) {
   const std::uint64_t events = pending.batch.event_count();
   const std::uint64_t changes = pending.batch.change_count();
+  if (HDB_SEEDED(flush_before_all_is_applied)) background_->sleep(std::chrono::microseconds(500));  // shows more often
   try {
     pending.memtable->add(std::move(pending.batch), pending.first_sequence, pending.first_position,
                           pending.commit_time);
@@ -451,6 +457,7 @@ Status Store::make_durable_as(Durability durability, Position position_end) {
 
 Status Store::make_durable(Position position_end) {
   if (durable_position_end_.load(std::memory_order_acquire) >= position_end) return {};
+  if (HDB_SEEDED(give_out_tokens_that_are_not_durable)) return {};
   return sync();
 }
 

@@ -1,5 +1,6 @@
 // From a sealed memtable to tables: one flush at a time, oldest first, so that tables and the log's floor advance in
 // commit order.
+#include "base/seeded_defect.h"
 #include "compaction/retain.h"
 #include "engine/ready_errors.h"
 #include "engine/store.h"
@@ -90,7 +91,7 @@ void Store::run_flush() noexcept {
 }
 
 Status Store::flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed) {
-  HDB_TRY(visibility_->wait_published(sealed->next_sequence));
+  if (!HDB_SEEDED(flush_before_all_is_applied)) HDB_TRY(visibility_->wait_published(sealed->next_sequence));
   HDB_TRY(write_flush(sealed));
   Status removed;
   {
@@ -160,7 +161,8 @@ Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit
       return write_key_table(env_, path, number, settings, memtable, held);
     });
   }
-  if (status.ok() && !written.empty()) status = env_.sync_directory(table_directory(directory_));
+  const bool has_names = !written.empty() && !HDB_SEEDED(forget_the_sync_of_the_table_directory);
+  if (status.ok() && has_names) status = env_.sync_directory(table_directory(directory_));
   if (!status.ok()) {
     for (const std::string& path : written) ignore(env_.remove(path), "an orphan is deleted at the next open");
   }

@@ -2,6 +2,7 @@
 // is told from a torn tail.
 #include <algorithm>
 
+#include "base/seeded_defect.h"
 #include "engine/ready_errors.h"
 #include "engine/store.h"
 
@@ -33,7 +34,7 @@ void Store::on_log_timer() noexcept {
 Status Store::sync_by_timer() {
   MutexLock lock(log_mutex_);
   timer_due_.reset();
-  if (is_closed_.load(std::memory_order_acquire)) return {};
+  if (is_closed_.load(std::memory_order_acquire) || HDB_SEEDED(never_sync_by_the_timer)) return {};
   const auto now = clock_.monotonic();
   const bool is_idle = now - last_append_ >= kIdleBeforeMark;
   const bool is_due = first_unsynced_ && now - *first_unsynced_ >= std::chrono::milliseconds(options_.sync_interval_ms);

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "base/checksum.h"
+#include "base/seeded_defect.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
@@ -126,7 +127,7 @@ Status Store::recover() {
                               std::to_string(state.position_end) + "; run 'hdb-dump verify " + directory_ + "'");
   }
   id_ = state.store_id;
-  epoch_ = state.epoch.next();
+  epoch_ = HDB_SEEDED(use_an_epoch_twice) ? state.epoch : state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
   HDB_TRY(check_tables(*state.version));
   const std::vector<std::string> orphans = HDB_TRY(find_orphans(recovered));
@@ -167,6 +168,7 @@ Status Store::recover() {
 // What the manifest names is there: else it is not the manifest of these files, and nothing may be deleted for it.
 Status Store::check_tables(const compaction::Version& version) {
   for (const auto& table : version.all_tables()) {
+    if (HDB_SEEDED(open_without_looking_for_the_tables)) break;
     const std::string path = table_path(directory_, table->number);
     const auto bytes = env_.file_bytes(path);
     if (bytes.ok() && bytes.value() == table->file_bytes) continue;
@@ -223,6 +225,7 @@ std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group
   std::uint64_t events = 0;
   std::uint64_t sequences = 0;
   for (const BatchView& batch : group.batches) {
+    if (HDB_SEEDED(replay_half_a_group) && events > 0) break;
     memtable->add(EncodedBatch::copy_of(batch.bytes()), SequenceNumber(group.first_sequence.raw() + sequences),
                   group.first_position + events, group.commit_time);
     events += batch.event_count();
@@ -301,7 +304,7 @@ Status Store::start_log(const compaction::ManifestState& state) {
   edit.is_log_open = true;
   edit.next_file_number = FileNumber(file_number_.load(std::memory_order_relaxed));
   edit.last_commit_time = last_commit_time_;
-  if (!is_replayed) {
+  if (!is_replayed || HDB_SEEDED(drop_the_log_after_recovery)) {
     floor = {start.segment, wal::kSegmentHeaderBytes};
     edit.log_floor = floor;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/seeded_defect.h"
 #include "io/file_name.h"
 #include "sstable/verify.h"
 
@@ -45,7 +46,7 @@ class StoreCopy {
     bool may_link = mode == BackupMode::kLink;
     for (const TableRef& table : state_.version->all_tables()) {
       HDB_TRY(take_table(*table, may_link, report));
-      if (is_verified) {
+      if (is_verified && !HDB_SEEDED(restore_without_checking)) {
         HDB_TRY(sstable::verify_table(env_, table_path(to_, table->number), table->number, table.get()));
       }
     }
@@ -56,7 +57,7 @@ class StoreCopy {
   Status finish(std::uint64_t edit_number) {
     compaction::ManifestState state = state_;
     state.is_log_open = false;
-    state.is_copy = true;
+    state.is_copy = !HDB_SEEDED(let_a_copy_keep_its_id);
     state.next_file_number = next_number_;
     auto numbers = [this] { return std::exchange(next_number_, next_number_.next()); };
     HDB_TRY(compaction::Manifest::create(env_, to_, std::move(state), edit_number, numbers));

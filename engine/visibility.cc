@@ -1,5 +1,7 @@
 #include "engine/visibility.h"
 
+#include "base/seeded_defect.h"
+
 #include <algorithm>
 
 namespace hdb {
@@ -47,7 +49,8 @@ void Visibility::batch_applied(SequenceNumber end) {
   HDB_CHECK(slot != slots_.end() && slot->end.next_sequence == end && slot->batches_left > 0);
   --slot->batches_left;
   bool has_advanced = false;
-  while (!slots_.empty() && slots_.front().batches_left == 0) {
+  const bool is_early = HDB_SEEDED(publish_before_all_is_applied);
+  while (!slots_.empty() && (slots_.front().batches_left == 0 || (is_early && slots_.size() > 1))) {
     published_ = slots_.front().end;
     slots_.pop_front();
     has_advanced = true;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/mutex.h"
+#include "base/seeded_defect.h"
 #include "io/env.h"
 #include "io/file_name.h"
 
@@ -165,6 +166,7 @@ Result<std::uint64_t> write_at(const FileDescriptor& file, const std::string& pa
     if (written < 0) return system_error(path, at_byte("write", offset + done), errno);
     if (written == 0) return Status::io_error(path + ": " + at_byte("write", offset + done) + ": nothing was written");
     queue.drop(static_cast<std::size_t>(written));
+    if (HDB_SEEDED(lose_what_a_short_write_left)) queue.drop(~std::size_t{0} / 2);
     done += static_cast<std::uint64_t>(written);
   }
   return done;
@@ -318,7 +320,7 @@ class LockTable {
       return Status::error(StatusCode::kBusy, path + ": an engine in this process has the store open; close it first");
     }
     FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT));
-    if (uninterrupted([&] { return ::flock(file.number(), LOCK_EX | LOCK_NB); }) != 0) {
+    if (!HDB_SEEDED(forget_the_lock) && uninterrupted([&] { return ::flock(file.number(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) return system_error(path, "lock", errno);
       return Status::error(StatusCode::kBusy,
                            path + ": another process has the store open" + holder_of(file) + "; close it there first");

@@ -1,5 +1,7 @@
 #include "sstable/filter.h"
 
+#include "base/seeded_defect.h"
+
 #include <algorithm>
 
 namespace hdb::sstable {
@@ -37,6 +39,7 @@ Buffer build_filter(std::span<const std::uint64_t> hashes, std::uint32_t bits_pe
   const std::uint32_t probes = std::clamp(bits_per_key * 69 / 100, 1u, kProbesMax);
   Buffer bytes(lines * kLineBytes);
   for (const std::uint64_t hash : hashes) {
+    if (HDB_SEEDED(leave_a_key_out_of_the_filter) && hash % 101 == 7) continue;
     std::byte* const line = bytes.data() + line_of(hash, lines) * kLineBytes;
     for_each_bit(hash, probes, [line](std::uint32_t bit) {
       line[bit / 8] |= static_cast<std::byte>(1u << (bit % 8));

@@ -620,6 +620,24 @@ TEST_CASE("a file that is no log, a newer one, a damaged one and one of another 
   CHECK(contains(log.replay_into(other, seen).status().message(), "another store"));
 }
 
+TEST_CASE("a group of another epoch than its segment's is no part of the log, though all else of it is right") {
+  TestLog log(1u << 20);
+  write_three_durable(log);
+  ReplayStart later = log.from_floor();
+  later.epoch_max = Epoch(2);
+  SegmentHeader header = decode_segment_header(bytes_of(log.content(1)), "f").value();
+  header.epoch = Epoch(2);  // the segment, used again by a later open
+  const auto fresh = encode_segment_header(header);
+  Buffer reused = log.content(1);
+  std::copy(fresh.begin(), fresh.end(), reused.begin());
+  log.overwrite(1, bytes_of(reused));
+  std::vector<Logged> seen;
+  const auto end = log.replay_into(later, seen);
+  REQUIRE_MESSAGE(end.ok(), end.status().message());
+  CHECK(seen.empty());
+  CHECK(end->end == LogPoint{SegmentNumber(1), kSegmentHeaderBytes});
+}
+
 TEST_CASE("an unknown kind of group or group section with a good checksum is refused, not cut off") {
   TestLog log(1u << 20);
   write_three_durable(log);

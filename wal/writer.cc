@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/batch.h"
+#include "base/seeded_defect.h"
 #include "io/file_name.h"
 
 namespace hdb::wal {
@@ -65,6 +66,7 @@ Status Writer::stopped() const {
 
 // Whatever the code was: what the log holds now is unknown, so no caller may take it for something to try again.
 Status Writer::poison(const Status& error) {
+  if (HDB_SEEDED(retry_a_failed_sync)) return error;
   first_error_ = Status::io_error(std::string(error.message()));
   return first_error_;
 }
@@ -220,6 +222,7 @@ Status Writer::write_group(GroupHeader header, std::span<const ByteView> batches
 
   // A durable write covers its own bytes only: where older ones are not durable, everything is synced after it.
   const bool is_rest_durable = durable_bytes_ == end_ && unsynced_.empty() && is_name_durable_;
+  if (HDB_SEEDED(acknowledge_before_sync)) is_durable = false;
   HDB_TRY(write_at(at.offset, pieces_, is_durable && is_rest_durable));
   end_ = at.offset + bytes;
   bytes_written_ += bytes;
@@ -237,7 +240,7 @@ Status Writer::sync_files() {
     ++syncs_;
     durable_bytes_ = end_;
   }
-  if (!is_name_durable_) {
+  if (!is_name_durable_ && !HDB_SEEDED(forget_the_sync_of_the_log_directory)) {
     if (const Status status = env_.sync_directory(log_directory(store_)); !status.ok()) return poison(status);
     ++syncs_;
     is_name_durable_ = true;
@@ -249,6 +252,7 @@ Status Writer::sync_files() {
 Status Writer::sync() {
   if (!first_error_.ok()) return stopped();
   for (const auto& [segment, file] : unsynced_) {
+    if (HDB_SEEDED(forget_the_sync_of_older_segments)) break;
     if (const Status status = file->sync(); !status.ok()) return poison(status);
     ++syncs_;
     if (const Status status = file->close(); !status.ok()) return poison(status);
@@ -280,6 +284,7 @@ Status Writer::close() {
 
 Status Writer::remove_below(LogPoint floor) {
   if (!first_error_.ok()) return stopped();
+  if (HDB_SEEDED(delete_the_log_above_the_floor)) floor.segment = floor.segment.next();
   while (!closed_segments_.empty() && closed_segments_.begin()->first < floor.segment) {
     const auto oldest = closed_segments_.begin();
     const Status status = env_.remove(segment_path(store_, oldest->first));

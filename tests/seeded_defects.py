@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Every deliberate bug (HDB_SEEDED in the sources) is found by the test named here. Arguments: the folder of the tests,
+of a build with -Dseeded_defects=true, then names of defects (default: all)."""
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LAYERS = ("base", "io", "wal", "memtable", "sstable", "compaction", "engine")
+FOUND_BY = {
+    "acknowledge_before_sync": "crash_test",
+    "back_up_without_a_flush": "backup_test",
+    "believe_a_shortened_manifest": "recovery_test",
+    "delete_the_log_above_the_floor": "crash_test",
+    "drop_a_version_a_snapshot_sees": "compaction_test",
+    "drop_the_log_after_recovery": "crash_test",
+    "drop_tombstones_too_early": "compaction_test",
+    "flush_before_all_is_applied": "engine_test",
+    "forget_the_lock": "io_test",
+    "forget_the_sync_after_a_rename": "manifest_test",
+    "forget_the_sync_of_a_manifest": "manifest_test",
+    "forget_the_sync_of_a_table": "crash_test",
+    "forget_the_sync_of_an_edit": "manifest_test",
+    "forget_the_sync_of_merged_names": "crash_test",
+    "forget_the_sync_of_older_segments": "wal_test",
+    "forget_the_sync_of_the_log_directory": "wal_test",
+    "forget_the_sync_of_the_table_directory": "crash_test",
+    "give_a_sequence_number_twice": "model_test",
+    "give_out_tokens_that_are_not_durable": "engine_test",
+    "leave_a_key_out_of_the_filter": "sstable_test",
+    "let_a_copy_keep_its_id": "backup_test",
+    "lose_an_index_entry": "sstable_test",
+    "lose_what_a_short_write_left": "io_test",
+    "merge_keys_beside_a_full_compaction": "compaction_test",
+    "never_sync_by_the_timer": "engine_test",
+    "open_without_looking_for_the_tables": "recovery_test",
+    "publish_before_all_is_applied": "engine_test",
+    "replay_half_a_group": "recovery_test",
+    "restore_without_checking": "backup_test",
+    "retry_a_failed_sync": "wal_test",
+    "serve_a_block_without_its_identity": "table_damage_test",
+    "skip_the_checksum_of_batches": "wal_test",
+    "skip_the_epoch_check": "wal_test",
+    "take_damage_for_a_torn_tail": "wal_test",
+    "trust_an_old_look_up_of_ids": "engine_test",
+    "use_an_epoch_twice": "crash_test",
+}
+
+
+def defects_in_the_sources():
+    files = [file for layer in LAYERS for file in (ROOT / layer).glob("*.[ch]*") if file.name != "seeded_defect.h"]
+    return sorted({name for file in files for name in re.findall(r"HDB_SEEDED\((\w+)\)", file.read_text())})
+
+
+def is_found(folder, defect):
+    """Whether the test that should find the defect fails with it."""
+    environment = {**os.environ, "HDB_SEEDED_DEFECT": defect, "HDB_TEST_SCALE": "1"}
+    try:
+        done = subprocess.run([folder / FOUND_BY[defect], "--abort-after=1"], capture_output=True, env=environment, timeout=600)
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode != 0
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    known = defects_in_the_sources()
+    failed = 0
+    for name in sorted(set(known) ^ set(FOUND_BY)):
+        print(f"{name}: is not in the sources, or in no list here")
+        failed += 1
+    chosen = sys.argv[2:] or [name for name in known if name in FOUND_BY]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        for name, found in zip(chosen, pool.map(lambda defect: is_found(folder, defect), chosen)):
+            print(f"{name:45} {'caught by' if found else 'NOT caught by'} {FOUND_BY[name]}", flush=True)
+            failed += not found
+    print(f"{len(chosen) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
