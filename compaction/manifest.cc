@@ -85,6 +85,16 @@ Result<Recovered> recover(Env& env, const std::string& store) {
   }
 }
 
+bool is_unknown_to(const ManifestState& state, FileNumber number) noexcept {
+  return !state.is_log_open && number >= state.next_file_number;
+}
+
+Status manifest_lost_edits(const std::string& path) {
+  return Status::corruption(path +
+                            ": is newer than anything the manifest knows: the manifest has lost its last edits; "
+                            "restore the store from a backup");
+}
+
 Manifest::Manifest(Env& env, std::string store, ManifestState state, std::uint64_t edit_number, FileNumbers numbers)
     : env_(env),
       store_(std::move(store)),

@@ -30,6 +30,12 @@ struct Recovered {
 // none.
 Result<Recovered> recover(Env& env, const std::string& store);
 
+// Whether a table of this number, which the state does not name, was made after the state's last edit was lost: an open
+// records itself before it makes tables, and a close records the numbers that were used.
+bool is_unknown_to(const ManifestState& state, FileNumber number) noexcept;
+// kCorruption: `path` is such a table.
+Status manifest_lost_edits(const std::string& path);
+
 // The manifest of a store that is open for writing. Single-owner.
 class Manifest {
  public:

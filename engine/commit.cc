@@ -82,6 +82,7 @@ Result<AppendResult> Store::append(const Batch& batch) {
     pending.ids = fresh.ids;
     pending.looked_up_to = fresh.looked_up_to;
     pending.is_done = false;
+    if (HDB_SEEDED(trust_an_old_look_up_of_ids)) background_->sleep(std::chrono::microseconds(200));  // shows more often
     HDB_TRY(wait_for_room(weight_of(pending.batch)));
     commit_queue_.run(pending, [this] { lead_commit(); });
     if (pending.outcome == PendingAppend::Outcome::kRetry) {

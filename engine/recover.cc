@@ -191,6 +191,9 @@ Result<std::vector<std::string>> Store::find_orphans(const compaction::Recovered
     const auto number = parse_table_name(name);
     if (number && recovered.state.version->find(*number) != nullptr) continue;
     if (!number && !is_temporary_name(name)) continue;  // somebody else's
+    if (number && compaction::is_unknown_to(recovered.state, *number)) {
+      return compaction::manifest_lost_edits(tables + "/" + name);
+    }
     if (number) next = std::max(next, number->raw() + 1);
     orphans.push_back(tables + "/" + name);
   }

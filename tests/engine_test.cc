@@ -451,7 +451,7 @@ TEST_CASE("files left by a process that died are removed at the next open") {
     REQUIRE(store->append(Event{.type = "kept"}).ok());
     REQUIRE(store->close().ok());
   }
-  for (const char* left : {"store/sstables/000999.sst", "store/sstables/000998.sst.tmp", "store/CURRENT.tmp"}) {
+  for (const char* left : {"store/sstables/000001.sst", "store/sstables/000998.sst.tmp", "store/CURRENT.tmp"}) {
     REQUIRE(replace_file(env, left, as_bytes("half a file")).ok());
   }
   const TestStore store = opened(env);

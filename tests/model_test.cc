@@ -71,6 +71,30 @@ void run_operations(const Options& options, std::uint64_t seed, std::size_t oper
   CHECK(store->close().ok());
 }
 
+// Any options that are valid, of a size at which a few hundred events reach every part.
+Options random_options(std::mt19937_64& random) {
+  Options options = shrunk(all_presets()[random() % all_presets().size()].make());
+  options.durability = static_cast<Durability>(random() % 3);
+  options.sync_interval_ms = static_cast<std::uint32_t>(1 + random() % 1000);
+  options.memtable_bytes = (64u << 10) << random() % 3;
+  options.sealed_memtables_max = static_cast<std::uint32_t>(1 + random() % 3);
+  options.log_bytes_max = (1u << 20) << random() % 3;
+  options.log_segment_bytes = (256u << 10) << random() % 3;
+  options.reserve_bytes = random() % 2 * (64u << 10);
+  options.block_cache_bytes = (1u << 20) << random() % 3;
+  options.block_bytes = 1024u << random() % 8;
+  options.compression = static_cast<Compression>(random() % 2);
+  options.compression_level = static_cast<std::uint32_t>(1 + random() % 6);
+  options.filter_bits_per_key = static_cast<std::uint32_t>(random() % 20);
+  options.table_bytes_target = (64u << 10) << random() % 5;
+  options.event_merge_width = static_cast<std::uint32_t>(2 + random() % 6);
+  options.level0_compaction_trigger = static_cast<std::uint32_t>(2 + random() % 4);
+  options.level0_stop_trigger = options.level0_compaction_trigger + 2 + static_cast<std::uint32_t>(random() % 20);
+  options.level_size_ratio = static_cast<std::uint32_t>(2 + random() % 9);
+  options.background_threads = static_cast<std::uint32_t>(1 + random() % 4);
+  return options;
+}
+
 }  // namespace
 
 TEST_CASE("under every preset random operations give what the model gives, over flushes, compactions and reopens") {
@@ -79,6 +103,18 @@ TEST_CASE("under every preset random operations give what the model gives, over 
   for (const Preset& preset : all_presets()) {
     CAPTURE(preset.name);
     run_operations(shrunk(preset.make()), seed, scaled(300));
+  }
+}
+
+TEST_CASE("the same operations give the same answers under a dozen sets of random options") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (int set = 0; set < 12; ++set) {
+    const Options options = random_options(random);
+    REQUIRE(validate(options).ok());
+    CAPTURE(to_toml(options));
+    run_operations(options, seed, scaled(150));
   }
 }
 

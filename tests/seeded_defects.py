@@ -14,7 +14,7 @@ FOUND_BY = {
     "acknowledge_before_sync": "crash_test",
     "back_up_without_a_flush": "backup_test",
     "believe_a_shortened_manifest": "recovery_test",
-    "delete_the_log_above_the_floor": "crash_test",
+    "delete_the_log_above_the_floor": "wal_test",
     "drop_a_version_a_snapshot_sees": "compaction_test",
     "drop_the_log_after_recovery": "crash_test",
     "drop_tombstones_too_early": "compaction_test",

@@ -219,8 +219,13 @@ Status Verification::check_strangers(const std::optional<compaction::Recovered>&
   if (!recovered) return {};
   for (const std::string& name : HDB_TRY(names_in(table_directory(store_)))) {
     const auto number = parse_table_name(name);
-    const bool is_named = number && recovered->state.version->find(*number) != nullptr;
-    if (!is_named) orphan(table_directory(store_) + "/" + name, "no table of the manifest");
+    if (number && recovered->state.version->find(*number) != nullptr) continue;
+    const std::string path = table_directory(store_) + "/" + name;
+    if (number && compaction::is_unknown_to(recovered->state, *number)) {
+      bad(path, compaction::manifest_lost_edits(path));
+    } else {
+      orphan(path, "no table of the manifest");
+    }
   }
   for (const std::string& name : HDB_TRY(names_in(log_directory(store_)))) {
     const bool is_told = recovered->state.is_log_open && parse_segment_name(name);
