@@ -86,7 +86,7 @@ Result<Recovered> recover(Env& env, const std::string& store) {
 }
 
 bool is_unknown_to(const ManifestState& state, FileNumber number) noexcept {
-  return !state.is_log_open && number >= state.next_file_number;
+  return !state.is_log_open && !state.is_copy && number >= state.next_file_number;
 }
 
 Status manifest_lost_edits(const std::string& path) {

@@ -31,7 +31,8 @@ struct Recovered {
 Result<Recovered> recover(Env& env, const std::string& store);
 
 // Whether a table of this number, which the state does not name, was made after the state's last edit was lost: an open
-// records itself before it makes tables, and a close records the numbers that were used.
+// records itself before it makes tables, and a close records the numbers that were used. In a copy they may be of a later
+// one that was interrupted.
 bool is_unknown_to(const ManifestState& state, FileNumber number) noexcept;
 // kCorruption: `path` is such a table.
 Status manifest_lost_edits(const std::string& path);

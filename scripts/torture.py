@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""The loops of the tests that break things, with new seeds until the time is over: power loss and errors at every
+operation, damage to every byte, failing allocations, kills, random operations under random options.
+
+For each loop: how often it ran, its test cases, the checks in them, failures. A failure prints the seed that repeats it.
+The last line is "N passed, N failed": test cases. Exits with 1 if anything failed.
+
+usage: torture.py BUILD [SECONDS]
+"""
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import time
+
+# Name, executable, how much longer than in `make test` each run is.
+LOOPS = [
+    ("power loss and errors at every operation", "crash_test", 1),
+    ("power loss, damage and old epochs of the log", "wal_test", 3),
+    ("power loss and errors of the manifest", "manifest_test", 2),
+    ("power loss and errors during backups", "backup_test", 1),
+    ("every byte flipped, every file cut", "store_damage_test", 4),
+    ("every byte of tables flipped and cut", "table_damage_test", 2),
+    ("each allocation of each call failing", "memory_test", 1),
+    ("writers killed on real files", "process_test", 3),
+    ("random operations under all presets and random options", "model_test", 3),
+    ("merges in any order", "compaction_test", 3),
+    ("stores that lost a part of themselves", "recovery_test", 1),
+    ("threads, full disks, errors", "engine_test", 3),
+]
+CHECKS = re.compile(r"assertions:\s*(\d+)")
+TALLY = re.compile(r"^(\d+) passed, (\d+) failed", re.MULTILINE)
+RUN_SECONDS_MAX = 900
+
+
+class Loop:
+    def __init__(self, name, executable, scale):
+        self.name, self.executable, self.scale = name, executable, scale
+        self.runs = self.cases = self.checks = self.failed = 0
+        self.seconds = 0.0
+        self.bad_seeds = []
+
+    def run(self, seed):
+        environment = {**os.environ, "HDB_TEST_SEED": str(seed), "HDB_TEST_SCALE": str(self.scale)}
+        begin = time.monotonic()
+        try:
+            done = subprocess.run([self.executable], capture_output=True, text=True, errors="replace", env=environment,
+                                  timeout=RUN_SECONDS_MAX)
+            output, code = done.stdout, done.returncode
+        except subprocess.TimeoutExpired:
+            output, code = "hung", 1
+        self.seconds += time.monotonic() - begin
+        self.runs += 1
+        self.checks += sum(map(int, CHECKS.findall(output)))
+        tally = TALLY.search(output)
+        passed, failed = map(int, tally.groups()) if tally else (0, 0)
+        if code != 0 and failed == 0:
+            failed = 1
+        self.cases += passed + failed
+        self.failed += failed
+        if failed:
+            self.bad_seeds.append(seed)
+            print(f"\n{self.name}: failed; repeat it with\n  HDB_TEST_SEED={seed} HDB_TEST_SCALE={self.scale} "
+                  f"{self.executable}\n{output[-4000:]}", flush=True)
+
+
+def main():
+    build = pathlib.Path(sys.argv[1])
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 600
+    loops = [Loop(name, build / "tests" / executable, scale) for name, executable, scale in LOOPS]
+    begin = time.monotonic()
+    # The loop that had the least time goes next, so that each gets an equal share; each runs at least once.
+    while time.monotonic() - begin < seconds or any(loop.runs == 0 for loop in loops):
+        min(loops, key=lambda loop: (loop.runs > 0, loop.seconds)).run(random.SystemRandom().randrange(1, 1 << 32))
+    print(f"{'loop':56} {'seeds':>6} {'cases':>7} {'checks':>12} {'failed':>7} {'seconds':>8}")
+    for loop in loops:
+        print(f"{loop.name:56} {loop.runs:6} {loop.cases:7} {loop.checks:12} {loop.failed:7} {loop.seconds:8.0f}")
+    failed = sum(loop.failed for loop in loops)
+    print(f"{sum(loop.cases for loop in loops) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
