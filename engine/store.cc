@@ -118,9 +118,7 @@ Status Store::close(bool is_forced) {
     status = without_exceptions([this] { return close_log(); });
   } else {
     // What could not be flushed stays in the log; the next open replays it.
-    MutexLock lock(log_mutex_);
-    ignore(without_exceptions([this]() HDB_REQUIRES(log_mutex_) { return log_->sync(); }),
-           "the first error is reported");
+    ignore(without_exceptions([this] { return sync_log(); }), "the first error is reported");
   }
   {
     MutexLock lock(state_mutex_);
@@ -132,6 +130,11 @@ Status Store::close(bool is_forced) {
   reserve_.remove();
   directory_lock_.reset();
   return status;
+}
+
+Status Store::sync_log() {
+  MutexLock lock(log_mutex_);
+  return log_->sync();
 }
 
 // Everything is in tables: the log ends, and the manifest says so before its files go.

@@ -213,6 +213,7 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // store.cc
   bool is_forked() const noexcept;
+  Status sync_log();
   Status close_log();
   Status remove_log_files();
   void publish_view() HDB_REQUIRES(state_mutex_);
