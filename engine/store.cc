@@ -38,8 +38,9 @@ bool Store::is_forked() const noexcept {
 Status Store::check_open() const {
   if (is_forked()) {
     return Status::error(StatusCode::kClosed,
-                         directory_ + ": the engine belongs to the process that opened it, which forked this one; open "
-                                      "the store here after it was closed there");
+                         directory_ +
+                             ": the engine belongs to the process that opened it, which forked this one; open "
+                             "the store here after it was closed there");
   }
   if (!is_closed_.load(std::memory_order_acquire)) return {};
   return Status::error(StatusCode::kClosed, directory_ + ": the engine is closed; open it again");
