@@ -47,6 +47,23 @@ std::unique_ptr<Engine> opened_with_threads(Env& env, const Options& options) {
   return std::make_unique<Engine>(std::move(store).value());
 }
 
+// The first error of any thread.
+class FirstError {
+ public:
+  void keep(const Status& error) {
+    MutexLock lock(mutex_);
+    if (error_.ok()) error_ = error;
+  }
+  std::string message() {
+    MutexLock lock(mutex_);
+    return std::string(error_.message());
+  }
+
+ private:
+  Mutex mutex_;
+  Status error_ HDB_GUARDED_BY(mutex_);
+};
+
 }  // namespace
 
 TEST_CASE("opening what is no store says so, and creating over a store is refused") {
@@ -515,7 +532,8 @@ TEST_CASE("a flush on a full disk uses the space kept for it, and appends wait u
       REQUIRE(store->append(Event{.type = "t", .payload = as_bytes(std::string(300, 'x'))}).ok());
     }
     env.limit_bytes(env.bytes_used());
-    CHECK(store->append(Event{.payload = as_bytes(std::string(1u << 20, 'x'))}).status().code() == StatusCode::kNoSpace);
+    CHECK(store->append(Event{.payload = as_bytes(std::string(1u << 20, 'x'))}).status().code() ==
+          StatusCode::kNoSpace);
     CHECK(store->flush().ok());
     CHECK(!env.exists(reserve_path("store")).value());
     // What the flush left is not for appends, before the space is kept again.
@@ -622,6 +640,7 @@ TEST_CASE("with many threads every append gets its own dense positions and is se
   constexpr int kThreads = 6;
   const int batches = static_cast<int>(scaled(60));
   std::vector<std::vector<Position>> taken(kThreads);
+  FirstError first;
   std::atomic<int> failures{0};
   std::vector<std::thread> threads;
   for (int thread = 0; thread < kThreads; ++thread) {
@@ -634,26 +653,37 @@ TEST_CASE("with many threads every append gets its own dense positions and is se
         const KeyValueChange change{keyspace, as_bytes(text), as_bytes(payload)};
         const auto result = engine->append(
             Batch{.events = events, .changes = {&change, 1}, .durability = static_cast<Durability>(random() % 3)});
+        if (!result.ok()) first.keep(result.status());
         if (!result.ok() || result->count != events.size()) ++failures;
         for (std::size_t index = 0; result.ok() && index < events.size(); ++index) {
           const auto found = engine->get(result->first_position + index);
+          if (!found.ok()) first.keep(found.status());
+          if (found.ok() && !found.value()) first.keep(Status::corruption("an event is missing"));
           if (!found.ok() || !found.value() || as_text(found.value()->payload()) != payload) ++failures;
           taken[static_cast<std::size_t>(thread)].push_back(result->first_position + index);
         }
         const auto value = engine->get(keyspace, as_bytes(text));
+        if (!value.ok()) first.keep(value.status());
+        if (value.ok() && !value.value()) {
+          const auto again = engine->get(keyspace, as_bytes(text));
+          const bool is_there = again.ok() && again.value().has_value();
+          first.keep(Status::corruption(is_there ? "a value was missing for a moment" : "a value is missing"));
+        }
         if (!value.ok() || !value.value() || as_text(value.value()->bytes()) != payload) ++failures;
         if (batch % 16 == 0) {
           Query query;
           query.entities = {text};
           auto cursor = engine->query(query);
           std::vector<StoredEvent> found;
-          if (!cursor.ok() || !cursor->next_batch(100, found).ok() || found.size() != events.size()) ++failures;
+          const bool is_found = cursor.ok() && cursor->next_batch(100, found).ok() && found.size() == events.size();
+          if (!is_found) first.keep(Status::corruption("a query found " + std::to_string(found.size())));
+          failures += !is_found;
         }
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  CHECK(failures == 0);
+  CHECK_MESSAGE(failures == 0, first.message());
   std::set<Position> all;
   std::size_t count = 0;
   for (const auto& own : taken) {
