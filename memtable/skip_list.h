@@ -165,10 +165,15 @@ class SkipList {
     return node == head_ ? nullptr : node;
   }
 
-  const Node* first_at_or_after(const Probe& probe) const noexcept { return before(probe)->next(); }
+  const Node* first_at_or_after(const Probe& probe) const noexcept {
+    const Node* node = before(probe)->next();
+    // A node linked since then may still be before the probe.
+    while (node != nullptr && node->item().compare(probe) < 0) node = node->next();
+    return node;
+  }
 
   const Node* last_before(const Probe& probe) const noexcept {
-    // A node linked between the two loads of first_at_or_after would do no harm here either: it came after the call.
+    // A node linked behind it meanwhile does no harm: it came after the call.
     const Node* const node = before(probe);
     return node == head_ ? nullptr : node;
   }
