@@ -280,7 +280,7 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
     member->first_sequence = next_sequence_;
     member->first_position = next_position_;
     member->group_end = end.next_sequence;
-    if (HDB_SEEDED(give_a_sequence_number_twice) && member->first_sequence.raw() % 50 == 49) {
+    if (HDB_SEEDED(give_a_sequence_number_twice) && member->first_sequence.raw() % 8 == 7) {
       member->first_sequence = SequenceNumber(member->first_sequence.raw() - 1);
     }
     member->commit_time = commit_time;

@@ -23,6 +23,7 @@
 #include <hdb/status.h>
 
 #include "base/arena.h"
+#include "base/seeded_defect.h"
 
 namespace hdb {
 
@@ -168,7 +169,9 @@ class SkipList {
   const Node* first_at_or_after(const Probe& probe) const noexcept {
     const Node* node = before(probe)->next();
     // A node linked since then may still be before the probe.
-    while (node != nullptr && node->item().compare(probe) < 0) node = node->next();
+    while (node != nullptr && node->item().compare(probe) < 0 && !HDB_SEEDED(take_a_newer_node_for_the_sought)) {
+      node = node->next();
+    }
     return node;
   }
 

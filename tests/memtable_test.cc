@@ -1,5 +1,6 @@
 // The memtable against models: a std::map of changes, a plain scan of events.
 #include "memtable/memtable.h"
+#include "memtable/skip_list.h"
 #include "tests/support/test_run.h"
 
 #include <doctest/doctest.h>
@@ -407,6 +408,45 @@ TEST_CASE("events added by several threads can be read once published, while oth
   for (std::thread& writer : writers) writer.join();
   CHECK(wrong == 0);
   CHECK(memtable.event_count() == events.size());
+}
+
+TEST_CASE("a key that is there is found at every moment, while others are added just before it") {
+  constexpr std::size_t kAdded = 200'000;
+  constexpr std::size_t kReaders = 2;
+  struct Number {
+    using Probe = std::uint64_t;
+    std::uint64_t value;
+    Probe probe() const { return value; }
+    int compare(Probe other) const { return value < other ? -1 : value > other ? 1 : 0; }
+  };
+  Arena arena;
+  SkipList<Number> list(arena);
+  const auto insert = [&arena](SkipList<Number>::Inserter& inserter, std::uint64_t value, int height) {
+    inserter.insert({value}, height, arena.allocate(SkipList<Number>::node_bytes(height)));
+  };
+  constexpr std::uint64_t kSought = kAdded + 1;
+  TowerHeights heights(1);
+  SkipList<Number>::Inserter inserter(list);
+  insert(inserter, kSought, heights.next());
+  std::atomic<bool> is_done = false;
+  std::atomic<std::size_t> missed = 0;
+  std::vector<std::thread> readers;
+  for (std::size_t reader = 0; reader < kReaders; ++reader) {
+    readers.emplace_back([&] {
+      while (!is_done.load(std::memory_order_relaxed)) {
+        const auto* const node = list.first_at_or_after(kSought);
+        if (node == nullptr || node->item().value != kSought) missed.fetch_add(1, std::memory_order_relaxed);
+      }
+    });
+  }
+  for (std::uint64_t value = 1; value <= kAdded; ++value) {
+    insert(inserter, value, heights.next());
+    // Gives readers the time to end between two insertions, and to be met by one.
+    if (value % 64 == 0) std::this_thread::yield();
+  }
+  is_done = true;
+  for (std::thread& reader : readers) reader.join();
+  CHECK(missed == 0);
 }
 
 TEST_CASE("bytes grow by at least what was added") {

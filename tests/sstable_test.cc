@@ -27,8 +27,6 @@ using hdb::test::test_seed;
 
 namespace {
 
-constexpr std::uint64_t kCacheBytes = 8u << 20;
-
 bool is_entry(const Entry& entry, const KeyModel::value_type& expected) {
   return as_text(entry.key) == expected.first.first && entry.sequence.raw() == ~expected.first.second &&
          entry.kind == expected.second.kind && as_text(entry.value) == expected.second.value;

@@ -25,8 +25,6 @@ using hdb::test::test_seed;
 
 namespace {
 
-constexpr std::uint64_t kCacheBytes = 8u << 20;
-
 bool names_file_and_remedy(const Status& status, const std::string& path) {
   return status.message().find(path) != std::string_view::npos &&
          status.message().find(" at offset ") != std::string_view::npos &&

@@ -19,6 +19,8 @@
 
 namespace hdb::sstable {
 
+inline constexpr std::uint64_t kCacheBytes = 8u << 20;  // more than any test's tables take
+
 // A store's directory, removed with it.
 class TableFolder {
  public:

@@ -4,6 +4,7 @@
 #include <new>
 #include <string>
 
+#include "io/file_name.h"
 #include "tools/dump/dump.h"
 #include "tools/program/program.h"
 
@@ -26,12 +27,6 @@ int fail(std::string_view message, ExitCode code) {
 int fail(const Status& status) {
   const bool is_damage = status.code() == StatusCode::kCorruption || status.code() == StatusCode::kUnsupported;
   return fail(status.message(), is_damage ? kDamage : kCannotTell);
-}
-
-// Without the slashes at its end, so that the paths in messages are as the store builds them.
-std::string trimmed(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
 }
 
 int dump(const std::string& path, bool is_json) {
@@ -104,10 +99,10 @@ int run(int argc, char** argv) {
   if (verify_command->parsed()) {
     if (!file.empty() || is_json)
       return fail("verify takes a directory and nothing else; see hdb-dump --help", kCannotTell);
-    return verify(trimmed(store));
+    return verify(without_trailing_slashes(store));
   }
   if (file.empty()) return fail("no FILE given; see hdb-dump --help", kCannotTell);
-  return dump(trimmed(file), is_json);
+  return dump(without_trailing_slashes(file), is_json);
 }
 
 }  // namespace
