@@ -37,7 +37,7 @@ FOUND_BY = {
     "merge_keys_beside_a_full_compaction": "compaction_test",
     "never_sync_by_the_timer": "engine_test",
     "open_without_looking_for_the_tables": "recovery_test",
-    "publish_before_all_is_applied": "engine_test",
+    "publish_before_all_is_applied": "visibility_test",
     "replay_half_a_group": "recovery_test",
     "restore_without_checking": "backup_test",
     "retry_a_failed_sync": "wal_test",
