@@ -88,6 +88,7 @@ Status check_events(Cursor& section, std::size_t section_offset, std::uint32_t c
     const Result<RecordView> record = RecordView::decode(section.rest());
     if (!record.ok())
       return record.status().in_context("batch, byte " + std::to_string(section_offset + section.offset()));
+    if (record->kind() != RecordKind::kEvent) return damaged(section_offset + section.offset(), "holds a lost event");
     HDB_TRY(section.bytes(record->bytes().size()));
   }
   return {};

@@ -94,6 +94,15 @@ class BatchView {
   // kBatchHeaderBytes.
   static std::size_t size_in_header(ByteView bytes) noexcept { return load<std::uint32_t>(bytes.data() + 8); }
 
+  // What the header at the start of `bytes` says, of a batch that may be damaged behind it.
+  struct Counts {
+    std::uint32_t events;
+    std::uint32_t changes;
+  };
+  static Counts counts_in_header(ByteView bytes) noexcept {
+    return {load<std::uint32_t>(bytes.data() + 12), load<std::uint32_t>(bytes.data() + 16)};
+  }
+
   std::uint32_t event_count() const noexcept { return load<std::uint32_t>(bytes_.data() + 12); }
   std::uint32_t change_count() const noexcept { return load<std::uint32_t>(bytes_.data() + 16); }
   std::uint32_t sequence_count() const noexcept { return event_count() + change_count(); }

@@ -59,6 +59,8 @@ std::string_view status_code_name(StatusCode code) noexcept {
       return "unsupported";
     case StatusCode::kClosed:
       return "closed";
+    case StatusCode::kLost:
+      return "lost";
     case StatusCode::kOutOfMemory:
       return "out of memory";
   }

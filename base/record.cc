@@ -111,6 +111,13 @@ void encode_record(const Event& event, const RecordStamp& stamp, std::byte* to) 
   store(to + 16, event.id ? event.id->bytes() : engine_id(stamp.encoded_at, stamp.id_random));
 }
 
+std::array<std::byte, kRecordHeaderBytes> encode_lost_record(Timestamp time) noexcept {
+  std::array<std::byte, kRecordHeaderBytes> record;
+  encode_record(Event{.time = time}, RecordStamp{}, record.data());
+  store(record.data() + 5, RecordKind::kLost);
+  return record;
+}
+
 Result<RecordView> RecordView::decode(ByteView bytes) {
   if (bytes.size() < kRecordHeaderBytes) return damaged("has " + std::to_string(bytes.size()) + " of 60 header bytes");
   const auto size = load<std::uint32_t>(bytes.data());
@@ -118,7 +125,8 @@ Result<RecordView> RecordView::decode(ByteView bytes) {
     return damaged("says it has " + std::to_string(size) + " bytes, with " + std::to_string(bytes.size()) + " present");
   }
   const RecordView view(bytes.first(size));
-  if (load<std::uint8_t>(bytes.data() + 4) != kRecordVersion || view.kind() != RecordKind::kEvent ||
+  const bool is_known = view.kind() == RecordKind::kEvent || view.kind() == RecordKind::kLost;
+  if (load<std::uint8_t>(bytes.data() + 4) != kRecordVersion || !is_known ||
       (view.flags() & ~(kRecordHasCallerId | kRecordTimeIsDefault)) != 0) {
     return Status::unsupported("record has a version, kind or flag this build does not know; use a newer one");
   }

@@ -20,6 +20,7 @@
 // Little-endian. The payload begins where the metadata ends and ends with the record.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -40,7 +41,10 @@ inline constexpr std::size_t kPayloadBytesMax = 16u << 20;
 inline constexpr std::size_t kRecordBytesMax =
     kRecordHeaderBytes + 9 * kTextBytesMax + kTagsMax * (2 + kTagBytesMax) + kMetadataBytesMax + kPayloadBytesMax;
 
-enum class RecordKind : std::uint8_t { kEvent = 1 };  // on disk: append, never renumber
+enum class RecordKind : std::uint8_t {  // on disk: append, never renumber
+  kEvent = 1,
+  kLost = 2,  // in tables only: an event was here that could not be read when the store was repaired; all else is empty
+};
 
 // Bits of `flags`, on disk.
 inline constexpr std::uint16_t kRecordHasCallerId = 1;
@@ -74,6 +78,9 @@ Status validate_event(const Event& event);
 std::size_t record_bytes(const Event& event) noexcept;
 // Writes the record to `to`, of record_bytes(event) bytes.
 void encode_record(const Event& event, const RecordStamp& stamp, std::byte* to) noexcept;
+
+// The record that stands for a lost event. `time` is that of a neighbour: nobody knows its own.
+std::array<std::byte, kRecordHeaderBytes> encode_lost_record(Timestamp time) noexcept;
 
 // A checked view of an encoded record. Immutable; the bytes must outlive it.
 class RecordView {

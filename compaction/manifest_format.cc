@@ -228,12 +228,12 @@ Result<ManifestHeader> decode_header(ByteView bytes, FileNumber number) {
   }
   const auto header = load<ManifestHeader>(bytes.data());
   if (header.magic != kManifestMagic) return damaged("it is not a manifest of HDB");
+  if (header.checksum != checksum64(bytes.first(kHeaderChecked))) {
+    return damaged("its header is damaged (checksum " + hex(header.checksum) + ")");
+  }
   if (header.version > kManifestVersion) {
     return Status::unsupported("it has version " + std::to_string(header.version) + ", this build reads up to " +
                                std::to_string(kManifestVersion) + "; upgrade to open it");
-  }
-  if (header.checksum != checksum64(bytes.first(kHeaderChecked))) {
-    return damaged("its header is damaged (checksum " + hex(header.checksum) + ")");
   }
   if (header.file_number != number.raw()) {
     return damaged("it was written as " + manifest_name(FileNumber(header.file_number)) +

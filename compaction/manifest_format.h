@@ -11,6 +11,8 @@
 //       40    16  reserved              zero
 //       56     8  checksum              XXH3-64 over the 56 bytes above, seed 0
 //
+// Magic, version and checksum of the header keep place and meaning in every version.
+//
 //   offset  size  RecordHeader field    meaning
 //        0     8  checksum              XXH3-64 over the rest of the record with its padding, seeded with
 //                                       seed_of(header checksum, offset of the record, chain): valid only in its place

@@ -43,7 +43,8 @@ Result<FoundEvent> Store::fetch(const ReadView& view, Position position) {
 Result<std::optional<Position>> Store::find_id(const ReadView& view, Position position_end, const EventId& id) {
   if (const auto position = position_in(id); position && *position < position_end) {
     const FoundEvent found = HDB_TRY(fetch(view, *position));
-    if (found.record.id(*position) == id) return std::optional<Position>(*position);
+    if (found.record.kind() == RecordKind::kEvent && found.record.id(*position) == id)
+      return std::optional<Position>(*position);
   }
   if (const auto position = view.active->find_id(id, position_end)) return position;
   for (auto sealed = view.sealed.rbegin(); sealed != view.sealed.rend(); ++sealed) {
@@ -70,7 +71,12 @@ Result<std::optional<StoredEvent>> Store::get(Position position, const Snapshot*
   const Visibility::Read read = visibility_->read();
   const Position end = at != nullptr ? at->position_end() : read.at.position_end;
   if (position >= end) return std::optional<StoredEvent>();
-  return std::optional<StoredEvent>(as_stored_event(HDB_TRY(fetch(*read.view, position))));
+  FoundEvent found = HDB_TRY(fetch(*read.view, position));
+  if (found.record.kind() == RecordKind::kLost) {
+    return Status::error(StatusCode::kLost, "position " + std::to_string(position) +
+                                                ": its event was damaged and is lost since the store was repaired");
+  }
+  return std::optional<StoredEvent>(as_stored_event(std::move(found)));
 }
 
 Result<std::optional<StoredEvent>> Store::get(const EventId& id, const Snapshot* at) {

@@ -12,7 +12,6 @@ namespace hdb {
 namespace {
 
 constexpr std::uint64_t kMarkerBytesMax = 64;
-constexpr std::uint64_t kChunkBytes = 1u << 20;
 
 using compaction::TableRef;
 
@@ -104,28 +103,17 @@ class StoreCopy {
       if (linked.code() != StatusCode::kUnsupported) return linked;
       may_link = false;
     }
-    HDB_TRY(copy_file(source, target, table));
+    HDB_TRY(copy_table(source, target, table));
     ++report.tables_copied;
     report.bytes_copied += table.file_bytes;
     return {};
   }
 
-  Status copy_file(const std::string& source, const std::string& target, const sstable::TableMeta& table) {
-    const std::unique_ptr<RandomAccessFile> in = HDB_TRY(env_.open(source));
-    if (in->size_bytes() != table.file_bytes) {
-      return Status::corruption(source + ": has " + std::to_string(in->size_bytes()) + " bytes, the manifest says " +
-                                std::to_string(table.file_bytes) + "; run 'hdb-dump verify " + from_ + "'");
-    }
-    const std::unique_ptr<WritableFile> out = HDB_TRY(env_.create(target));
-    Buffer chunk;
-    for (std::uint64_t done = 0; done < table.file_bytes; done += chunk.size()) {
-      chunk.resize(static_cast<std::size_t>(std::min(kChunkBytes, table.file_bytes - done)));
-      HDB_TRY(in->read(done, chunk));
-      const ByteView piece = bytes_of(chunk);
-      HDB_TRY(out->append({&piece, 1}));
-    }
-    HDB_TRY(out->sync());
-    return out->close();
+  Status copy_table(const std::string& source, const std::string& target, const sstable::TableMeta& table) {
+    const std::uint64_t bytes = HDB_TRY(copy_file(env_, source, target));
+    if (bytes == table.file_bytes) return {};
+    return Status::corruption(source + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
+                              std::to_string(table.file_bytes) + "; run 'hdb-dump verify " + from_ + "'");
   }
 
   // Tables of earlier copies, or of attempts that were interrupted.

@@ -1,5 +1,7 @@
 #include "io/env.h"
 
+#include <algorithm>
+
 #include "base/seeded_defect.h"
 #include "io/file_name.h"
 
@@ -27,6 +29,23 @@ Status write_file(Env& env, const std::string& path, ByteView content) {
 }
 
 }  // namespace
+
+Result<std::uint64_t> copy_file(Env& env, const std::string& from, const std::string& to) {
+  constexpr std::uint64_t kChunkBytes = 1u << 20;
+  const std::unique_ptr<RandomAccessFile> in = HDB_TRY(env.open(from));
+  const std::unique_ptr<WritableFile> out = HDB_TRY(env.create(to));
+  const std::uint64_t file_bytes = in->size_bytes();
+  Buffer chunk;
+  for (std::uint64_t done = 0; done < file_bytes; done += chunk.size()) {
+    chunk.resize(static_cast<std::size_t>(std::min(kChunkBytes, file_bytes - done)));
+    HDB_TRY(in->read(done, chunk));
+    const ByteView piece = bytes_of(chunk);
+    HDB_TRY(out->append({&piece, 1}));
+  }
+  HDB_TRY(out->sync());
+  HDB_TRY(out->close());
+  return file_bytes;
+}
 
 Status replace_file(Env& env, const std::string& path, ByteView content) {
   const std::string temporary = temporary_path(path);

@@ -100,6 +100,9 @@ Env& posix_env() noexcept;
 // The whole file; kCorruption if it is longer than `bytes_max`.
 Result<Buffer> read_file(Env& env, const std::string& path, std::uint64_t bytes_max);
 
+// Makes `to` a durable copy of `from`, but for its directory entry. Returns its bytes.
+Result<std::uint64_t> copy_file(Env& env, const std::string& from, const std::string& to);
+
 // Writes, syncs and renames, and syncs the directory: afterwards `path` durably holds `content`, or, after an error or
 // a crash, what it held before.
 Status replace_file(Env& env, const std::string& path, ByteView content);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/checksum.h"
 #include "compaction/manifest.h"
 #include "io/file_name.h"
 #include "tests/support/memory_env.h"
@@ -492,6 +493,10 @@ TEST_CASE("each kind of damage has its own message") {
 
   Buffer newer = files.manifest;
   store(newer.data() + offsetof(ManifestHeader, version), kManifestVersion + 1);
+  write_file(env, manifest, bytes_of(newer));
+  CHECK(mentions(recover(env, kStore).status(), "header is damaged"));  // a flipped bit does not make a version
+  constexpr std::size_t kChecksumAt = offsetof(ManifestHeader, checksum);
+  store(newer.data() + kChecksumAt, checksum64(bytes_of(newer).first(kChecksumAt)));
   write_file(env, manifest, bytes_of(newer));
   CHECK(recover(env, kStore).status().code() == StatusCode::kUnsupported);
   CHECK(mentions(recover(env, kStore).status(), "upgrade"));

@@ -67,14 +67,14 @@ Result<SegmentHeader> decode_segment_header(ByteView bytes, const std::string& p
     return Status::corruption(path + ": not an HDB log segment: its magic is " + hex(header.magic) + ", not " +
                               hex(kSegmentMagic));
   }
-  if (header.version != kSegmentVersion) {
-    return Status::unsupported(path + ": log version " + std::to_string(header.version) + ", this build reads " +
-                               std::to_string(kSegmentVersion) + ": use a newer HDB");
-  }
   const std::uint64_t computed = segment_checksum(bytes);
   if (header.checksum != computed) {
     return Status::corruption(path + ": the segment header is damaged: checksum " + hex(header.checksum) +
                               ", computed " + hex(computed));
+  }
+  if (header.version != kSegmentVersion) {
+    return Status::unsupported(path + ": log version " + std::to_string(header.version) + ", this build reads " +
+                               std::to_string(kSegmentVersion) + ": use a newer HDB");
   }
   return header;
 }

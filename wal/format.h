@@ -19,6 +19,8 @@
 //       88    32  reserved_tail        zero
 //      120     8  checksum             XXH3-64 over bytes 0..119
 //
+//   Magic, version and checksum of the segment header keep place and meaning in every version.
+//
 //   offset  size  GroupHeader field    meaning
 //        0     4  magic                "HGRP"
 //        4     4  group_bytes          header, extras and batches; a multiple of 8, at most kGroupBytesMax

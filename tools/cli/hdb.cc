@@ -37,6 +37,7 @@ constexpr Verb kVerbs[] = {
     {"verify", "check every file and read every event", &add_verify},
     {"backup", "make a directory a copy of the store, or bring it up to date", &add_backup},
     {"restore", "make a store of a backup, and check every byte of it", &add_restore},
+    {"repair", "make a new store of what is intact in a damaged one", &add_repair},
 };
 
 // The message of a command line error, which may be of several lines, as one.

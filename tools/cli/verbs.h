@@ -27,6 +27,7 @@ Run add_compact(CLI::App& command);
 Run add_verify(CLI::App& command);
 Run add_backup(CLI::App& command);
 Run add_restore(CLI::App& command);
+Run add_repair(CLI::App& command);
 
 // Prints the error as one line, with the command that explains the arguments.
 ExitCode usage_error(const CLI::App& command, const Status& error);

@@ -6,6 +6,7 @@
 
 #include "io/file_name.h"
 #include "tools/dump/dump.h"
+#include "tools/dump/salvage.h"
 #include "tools/program/program.h"
 
 namespace {
@@ -76,6 +77,20 @@ int verify(const std::string& store) {
   return fail(store + ": " + summary_of(result.value()), is_damaged ? kDamage : kCannotTell);
 }
 
+int salvage(const std::string& store, bool takes_unproved_keys) {
+  const dump::SalvageOptions options{.target = {}, .takes_unproved_keys = takes_unproved_keys};
+  const auto report = dump::salvage_store(posix_env(), store, options, print_line);
+  if (!report.ok()) {
+    std::fflush(stdout);
+    return fail(report.status());
+  }
+  print_line(dump::summary_of(report.value()));
+  std::fflush(stdout);
+  if (report->is_whole()) return kAllWell;
+  return fail(store + ": is damaged; make a store of what is intact with: hdb repair --dir " + store + " --to NEW",
+              kDamage);
+}
+
 int run(int argc, char** argv) {
   CLI::App app(
       "Shows the files of an HDB store byte by byte, and checks whole stores. Reads only.\n"
@@ -89,6 +104,12 @@ int run(int argc, char** argv) {
   app.add_flag("--json", is_json, "one JSON object a line instead of annotated bytes");
   CLI::App* verify_command = app.add_subcommand("verify", "checks every file of a store against its manifest");
   verify_command->add_option("DIR", store, "the store's directory")->required();
+  CLI::App* salvage_command =
+      app.add_subcommand("salvage", "tells what of a damaged store is intact, and exactly what is lost");
+  bool takes_unproved_keys = false;
+  salvage_command->add_option("DIR", store, "the store's directory")->required();
+  salvage_command->add_flag("--unproved-keys", takes_unproved_keys,
+                            "count as intact what may be older than it was, or erased since");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -100,6 +121,10 @@ int run(int argc, char** argv) {
     if (!file.empty() || is_json)
       return fail("verify takes a directory and nothing else; see hdb-dump --help", kCannotTell);
     return verify(without_trailing_slashes(store));
+  }
+  if (salvage_command->parsed()) {
+    if (!file.empty() || is_json) return fail("salvage takes a directory; see hdb-dump --help", kCannotTell);
+    return salvage(without_trailing_slashes(store), takes_unproved_keys);
   }
   if (file.empty()) return fail("no FILE given; see hdb-dump --help", kCannotTell);
   return dump(without_trailing_slashes(file), is_json);

@@ -1,0 +1,398 @@
+// What is made of a damaged store: everything intact at its old place, nothing else, and an account of what is lost.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/file_name.h"
+#include "tests/support/memory_env.h"
+#include "tests/support/model.h"
+#include "tests/support/test_store.h"
+#include "tools/dump/dump.h"
+#include "tools/dump/salvage.h"
+
+namespace hdb::test {
+
+namespace {
+
+constexpr std::uint64_t kFileBytesMax = 64u << 20;
+
+using Files = std::map<std::string, Buffer>;
+
+// A store's files, and all that was ever in it.
+struct Saved {
+  Files files;
+  std::vector<OwnedEvent> events;
+  // By keyspace and key: every value it ever had, and the last, empty if it was erased.
+  std::map<std::string, std::set<std::string>> values;
+  std::map<std::string, std::optional<std::string>> last;
+};
+
+Files files_of(Env& env, const std::string& store) {
+  Files files;
+  for (const std::string& directory : {store, store + "/wal", store + "/sstables"}) {
+    const std::vector<std::string> names = env.list(directory).value();
+    for (const std::string& name : names) {
+      auto content = read_file(env, directory + "/" + name, kFileBytesMax);
+      if (content.ok()) files[directory + "/" + name] = std::move(content).value();
+    }
+  }
+  return files;
+}
+
+std::unique_ptr<MemoryEnv> disk_with(const Files& files) {
+  auto env = std::make_unique<MemoryEnv>();
+  for (const std::string directory : {"store", "store/wal", "store/sstables"}) {
+    REQUIRE(env->create_directory(directory).ok());
+  }
+  for (const auto& [path, bytes] : files) REQUIRE(replace_file(*env, path, bytes_of(bytes)).ok());
+  return env;
+}
+
+// Events and keys in merged and in fresh tables, and in the log unless it is closed; keys are rewritten and erased all
+// the time, so that every level holds older versions of what is above.
+Saved make_store(bool is_closed, std::uint64_t seed) {
+  MemoryEnv env;
+  Saved saved;
+  std::mt19937_64 random(seed);
+  {
+    const TestStore store = open_store(env, "store", shrunk(presets::durable()), seed).value();
+    const std::vector<std::pair<std::string, Keyspace>> keyspaces = {{"first", store->keyspace("first").value()},
+                                                                     {"second", store->keyspace("second").value()}};
+    const auto append_some = [&](int batches) {
+      for (; batches > 0; --batches) {
+        ModelBatch batch;
+        for (std::uint64_t events = random() % 6; events > 0; --events) {
+          batch.events.push_back(random_event(random));
+          batch.events.back().payload.resize(std::min<std::size_t>(batch.events.back().payload.size(), 200));
+        }
+        for (std::uint64_t changes = 1 + random() % 4; changes > 0; --changes) {
+          const auto& [name, keyspace] = keyspaces[random() % 2];
+          ModelChange change{keyspace.id(), "key" + std::to_string(random() % 60), {}};
+          if (random() % 4 != 0) change.value = std::to_string(random()) + std::string(random() % 60, 'v');
+          const std::string key = name + "/" + change.key;
+          if (change.value) saved.values[key].insert(*change.value);
+          saved.last[key] = change.value;
+          batch.changes.push_back(std::move(change));
+        }
+        REQUIRE(append(*store.engine, batch, Durability::kSync).ok());
+        saved.events.insert(saved.events.end(), batch.events.begin(), batch.events.end());
+      }
+    };
+    for (int round = 0; round < 3; ++round) {
+      append_some(40);
+      REQUIRE(store->flush().ok());
+    }
+    REQUIRE(store->compact().ok());
+    append_some(30);
+    REQUIRE(store->flush().ok());
+    append_some(20);
+    REQUIRE(store->flush().ok());
+    append_some(20);
+    if (is_closed) REQUIRE(store->close().ok());
+    saved.files = files_of(env, "store");
+  }
+  return saved;
+}
+
+struct Salvaged {
+  dump::SalvageReport report;
+  std::vector<std::string> lines;
+};
+
+// Salvages into "copy", checks that nothing in "store" was changed, that a look without writing tells the same, and
+// that the copy holds what the report says: each event at its place or told lost, and of keys no value they never had.
+Salvaged check_salvage(MemoryEnv& env, const Saved& saved, bool takes_unproved_keys = false) {
+  Salvaged result;
+  const Files before = files_of(env, "store");
+  const auto told = dump::salvage_store(env, "store", {.target = {}, .takes_unproved_keys = takes_unproved_keys},
+                                        [&result](std::string_view line) { result.lines.emplace_back(line); });
+  REQUIRE_MESSAGE(told.ok(), told.status().message());
+  std::vector<std::string> lines;
+  const auto done = dump::salvage_store(env, "store", {.target = "copy", .takes_unproved_keys = takes_unproved_keys},
+                                        [&lines](std::string_view line) { lines.emplace_back(line); });
+  REQUIRE_MESSAGE(done.ok(), done.status().message());
+  CHECK(lines == result.lines);
+  CHECK(files_of(env, "store") == before);
+  result.report = done.value();
+  CHECK(told->key_versions == done->key_versions);
+
+  auto copy = open_store(env, "copy", shrunk(presets::durable()), 9, OpenMode::kOpen);
+  REQUIRE_MESSAGE(copy.ok(), copy.status().message());
+  const std::uint64_t positions = (*copy)->stats().events;
+  REQUIRE(positions <= saved.events.size());
+  CHECK(positions == done->events + done->lost_events());
+  std::size_t wrong = 0;
+  std::vector<dump::LostPositions> lost;
+  for (Position position = 0; position < positions; ++position) {
+    const auto found = (*copy)->get(position);
+    if (found.status().code() == StatusCode::kLost) {
+      if (lost.empty() || lost.back().end != position) lost.push_back({position, position});
+      lost.back().end = position + 1;
+    } else if (!found.ok() || !found.value() || !is_same(saved.events[position], *found.value())) {
+      ++wrong;
+    }
+  }
+  CHECK(wrong == 0);
+  CHECK(lost == done->lost_positions);
+  std::vector<StoredEvent> queried;
+  auto cursor = (*copy)->query(Query{});
+  REQUIRE(cursor.ok());
+  REQUIRE(cursor->next_batch(saved.events.size(), queried).ok());
+  CHECK(queried.size() == done->events);
+
+  // What is proved is the last value, unless changes were lost in the log, which may have been of any key.
+  const bool is_proved = !takes_unproved_keys && done->lost_changes == 0 && done->is_manifest_sound;
+  for (const auto& [name, keyspace] : (*copy)->keyspaces()) {
+    auto keys = (*copy)->scan(keyspace, KeyRange{});
+    REQUIRE(keys.ok());
+    while (true) {
+      const auto pair = keys->next();
+      REQUIRE_MESSAGE(pair.ok(), pair.status().message());
+      if (!pair.value()) break;
+      const std::string key = name + "/" + std::string(as_text((*pair)->key));
+      const std::string value(as_text((*pair)->value));
+      if (!name.starts_with("salvaged-") && !saved.values.at(key).contains(value)) ++wrong;
+      // A tail that nothing tells of is not known to be lost.
+      if (is_proved && positions == saved.events.size() && saved.last.at(key) != value) ++wrong;
+    }
+  }
+  CHECK(wrong == 0);
+  return result;
+}
+
+std::string path_of(const Files& files, const std::function<bool(const std::string&, ByteView)>& is_wanted) {
+  for (const auto& [path, bytes] : files) {
+    if (is_wanted(path, bytes_of(bytes))) return path;
+  }
+  return "";
+}
+
+std::size_t key_count(const Saved& saved) {
+  return static_cast<std::size_t>(
+      std::count_if(saved.last.begin(), saved.last.end(), [](const auto& key) { return key.second.has_value(); }));
+}
+
+std::size_t keys_in(Env& env, const std::string& directory) {
+  const TestStore store = open_store(env, directory, shrunk(presets::durable()), 9, OpenMode::kOpen).value();
+  std::size_t keys = 0;
+  for (const auto& [name, keyspace] : store->keyspaces()) {
+    auto cursor = store->scan(keyspace, KeyRange{}).value();
+    while (cursor.next().value()) ++keys;
+  }
+  return keys;
+}
+
+}  // namespace
+
+TEST_CASE("a sound store is salvaged whole, closed or killed, and told to be sound") {
+  for (const bool is_closed : {true, false}) {
+    CAPTURE(is_closed);
+    const Saved saved = make_store(is_closed, 5);
+    const auto env = disk_with(saved.files);
+    const Salvaged salvaged = check_salvage(*env, saved);
+    CHECK(salvaged.report.is_whole());
+    CHECK(salvaged.lines.empty());
+    CHECK(salvaged.report.events == saved.events.size());
+    CHECK(keys_in(*env, "copy") == key_count(saved));
+  }
+}
+
+TEST_CASE("a flipped byte anywhere costs only what it hit, and that is told") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  std::uint64_t lost_events = 0;
+  std::uint64_t lost_keys = 0;
+  for (const bool is_closed : {true, false}) {
+    const Saved saved = make_store(is_closed, seed);
+    for (std::size_t run = 0; run < scaled(60); ++run) {
+      auto damaged = saved.files.begin();
+      std::advance(damaged, static_cast<std::ptrdiff_t>(random() % saved.files.size()));
+      if (damaged->second.empty()) continue;
+      Files files = saved.files;
+      const std::size_t at = random() % damaged->second.size();
+      files[damaged->first][at] ^= static_cast<std::byte>(1u << random() % 8);
+      CAPTURE(damaged->first);
+      CAPTURE(at);
+      const auto env = disk_with(files);
+      const Salvaged salvaged = check_salvage(*env, saved);
+      const dump::SalvageReport& report = salvaged.report;
+      lost_events += report.lost_events();
+      lost_keys += report.lost_key_versions;
+      if (!report.is_whole()) CHECK(!salvaged.lines.empty());
+      // A block or a batch: none here has more than that.
+      CHECK(report.lost_events() <= 40);
+      if (damaged->first.find("sstables") != std::string::npos) {
+        CHECK_MESSAGE(!report.is_whole(), "a flipped byte of a table is always found");
+        CHECK(report.events + report.lost_events() == saved.events.size());
+      }
+    }
+  }
+  CHECK(lost_events > 0);
+  CHECK(lost_keys > 0);
+}
+
+TEST_CASE("of a table or a log segment that is missing or cut short everything else is salvaged") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (const bool is_closed : {true, false}) {
+    const Saved saved = make_store(is_closed, seed);
+    for (const auto& [path, bytes] : saved.files) {
+      if (path.find(".sst") == std::string::npos && path.find(".wal") == std::string::npos) continue;
+      for (const bool is_removed : {true, false}) {
+        CAPTURE(path);
+        CAPTURE(is_removed);
+        Files files = saved.files;
+        if (is_removed) {
+          files.erase(path);
+        } else {
+          files[path].resize(random() % bytes.size());
+        }
+        const auto env = disk_with(files);
+        const Salvaged salvaged = check_salvage(*env, saved);
+        if (path.find(".sst") == std::string::npos) continue;
+        CHECK(!salvaged.report.is_whole());
+        CHECK(salvaged.report.events + salvaged.report.lost_events() == saved.events.size());
+      }
+    }
+  }
+}
+
+TEST_CASE("a value that was erased or rewritten does not come back from under a damaged table") {
+  const Saved saved = make_store(true, 11);
+  // The newest table of keys is the last flushed.
+  std::size_t lost = 0;
+  for (const auto& [path, bytes] : saved.files) {
+    if (path.find(".sst") == std::string::npos) continue;
+    Files files = saved.files;
+    files.erase(path);
+    const auto env = disk_with(files);
+    const Salvaged salvaged = check_salvage(*env, saved);  // finds every value that is not the last
+    if (salvaged.report.doubtful_keys.empty()) continue;
+    ++lost;
+    const auto told = std::any_of(salvaged.lines.begin(), salvaged.lines.end(), [](const std::string& line) {
+      return line.starts_with("lost    versions of keys ");
+    });
+    CHECK(told);
+    // With all that can be read, more comes back.
+    const auto again = disk_with(files);
+    const Salvaged all = check_salvage(*again, saved, /*takes_unproved_keys=*/true);
+    CHECK(all.report.unproved_key_versions == 0);
+    CHECK(all.report.key_versions == salvaged.report.key_versions + salvaged.report.unproved_key_versions);
+  }
+  CHECK(lost > 0);
+}
+
+TEST_CASE("without its manifest a store keeps every event, and keys only if they are asked for") {
+  for (const bool is_closed : {true, false}) {
+    for (const std::string lost : {"MANIFEST", "CURRENT"}) {
+      CAPTURE(is_closed);
+      CAPTURE(lost);
+      const Saved saved = make_store(is_closed, 7);
+      const std::string path = path_of(
+          saved.files, [&lost](const std::string& name, ByteView) { return name.find(lost) != std::string::npos; });
+      REQUIRE(!path.empty());
+      Files files = saved.files;
+      files.erase(path);
+      auto env = disk_with(files);
+      const Salvaged salvaged = check_salvage(*env, saved);
+      CHECK(!salvaged.report.is_manifest_sound);
+      CHECK(salvaged.report.events == saved.events.size());
+      CHECK(salvaged.report.lost_positions.empty());
+      CHECK(salvaged.report.key_versions == 0);
+      CHECK(salvaged.report.unproved_key_versions > 0);
+      CHECK(keys_in(*env, "copy") == 0);
+
+      env = disk_with(files);
+      check_salvage(*env, saved, /*takes_unproved_keys=*/true);
+      // No table was dropped since, so that all are the newest.
+      CHECK(keys_in(*env, "copy") == key_count(saved));
+    }
+  }
+}
+
+TEST_CASE("a repaired store goes on: lost ids may come again, new events follow, compaction keeps what is lost lost") {
+  const Saved saved = make_store(true, 13);
+  // The table of the first events.
+  Files files = saved.files;
+  for (auto& [path, bytes] : files) {
+    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
+  }
+  const auto env = disk_with(files);
+  const Salvaged salvaged = check_salvage(*env, saved);
+  const std::uint64_t lost = salvaged.report.lost_events();
+  REQUIRE(lost > 0);
+  TestStore store = open_store(*env, "copy", shrunk(presets::durable()), 3, OpenMode::kOpen).value();
+  const auto appended = store->append(Event{.type = "after"});
+  REQUIRE(appended.ok());
+  CHECK(appended->first_position == saved.events.size());
+  REQUIRE(store->flush().ok());
+  REQUIRE(store->compact().ok());
+  REQUIRE(store->close().ok());
+  store = open_store(*env, "copy", shrunk(presets::durable()), 4, OpenMode::kOpen).value();
+  std::uint64_t still_lost = 0;
+  for (Position position = 0; position < saved.events.size(); ++position) {
+    still_lost += store->get(position).status().code() == StatusCode::kLost;
+  }
+  CHECK(still_lost == lost);
+  Query after;
+  after.types = {"after"};
+  auto cursor = store->query(after).value();
+  CHECK(cursor.next().value().has_value());
+  REQUIRE(dump::verify_store(*env, "copy", [](std::string_view) {}).value().errors == 0);
+}
+
+TEST_CASE("salvage refuses a target that holds anything, a store that is open, and what is no store") {
+  const Saved saved = make_store(true, 17);
+  const auto env = disk_with(saved.files);
+  const dump::Sink nowhere = [](std::string_view) {};
+  CHECK(dump::salvage_store(*env, "store", {.target = "store"}, nowhere).status().code() ==
+        StatusCode::kInvalidArgument);
+  CHECK(dump::salvage_store(*env, "nothing", {}, nowhere).status().code() == StatusCode::kNotFound);
+  const TestStore open = open_store(*env, "store", shrunk(presets::durable()), 3, OpenMode::kOpen).value();
+  CHECK(dump::salvage_store(*env, "store", {}, nowhere).status().code() == StatusCode::kBusy);
+}
+
+TEST_CASE("a salvage that fails or loses power leaves the damaged store as it was, and no half store") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  const Saved saved = make_store(false, seed);
+  Files files = saved.files;
+  for (auto& [path, bytes] : files) {
+    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
+  }
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  {
+    const auto env = disk_with(files);
+    begin = env->operations();
+    REQUIRE(dump::salvage_store(*env, "store", {.target = "copy"}, [](std::string_view) {}).ok());
+    end = env->operations();
+  }
+  for (std::size_t run = 0; run < scaled(60); ++run) {
+    const std::uint64_t crash_at = begin + run * (end - begin) / scaled(60);
+    CAPTURE(crash_at);
+    const auto env = disk_with(files);
+    env->crash_at(crash_at);
+    const auto report = dump::salvage_store(*env, "store", {.target = "copy"}, [](std::string_view) {});
+    CHECK(!report.ok());
+    env->crash(seed + crash_at);
+    CHECK(files_of(*env, "store") == files);
+    const auto copy = open_store(*env, "copy", shrunk(presets::durable()), 5, OpenMode::kOpen);
+    if (!copy.ok()) continue;
+    // The store was made, and only what followed failed.
+    CHECK((*copy)->stats().events >= saved.events.size() - 40);
+    CHECK(dump::salvage_store(*env, "copy", {}, [](std::string_view) {}).status().code() == StatusCode::kBusy);
+  }
+}
+
+}  // namespace hdb::test

@@ -1,0 +1,48 @@
+#include <fmt/format.h>
+
+#include "tools/cli/verbs.h"
+#include "tools/dump/salvage.h"
+
+namespace hdb::cli {
+
+namespace {
+
+struct RepairArguments {
+  std::string source;
+  std::string target;
+  bool takes_unproved_keys = false;
+};
+
+Result<ExitCode> run_repair(const RepairArguments& arguments) {
+  const dump::Sink sink = [](std::string_view line) { fmt::print("{}\n", line); };
+  const dump::SalvageOptions options{.target = arguments.target, .takes_unproved_keys = arguments.takes_unproved_keys};
+  const dump::SalvageReport report = HDB_TRY(dump::salvage_store(posix_env(), arguments.source, options, sink));
+  // What was written was read back and checked; that it opens is what the user wants to know.
+  const auto engine = HDB_TRY(Engine::open(arguments.target, presets::durable(), OpenMode::kOpen));
+  const std::uint64_t positions = engine->stats().events;
+  HDB_TRY(engine->close());
+  if (positions != report.events + report.lost_events()) {
+    return Status::corruption(fmt::format("{}: opens with {} positions, but {} were written", arguments.target,
+                                          positions, report.events + report.lost_events()));
+  }
+  fmt::print("{}: {}\n", arguments.target, dump::summary_of(report));
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Run add_repair(CLI::App& command) {
+  const auto arguments = std::make_shared<RepairArguments>();
+  command.add_option("-d,--dir", arguments->source, "the damaged store; nothing in it is changed")
+      ->required()
+      ->envname("HDB_DIR");
+  command.add_option("--to", arguments->target, "a new directory, for the repaired store")->required();
+  command.add_flag("--unproved-keys", arguments->takes_unproved_keys,
+                   "also take values of keys that may be older than they were, or erased since");
+  command.footer(
+      "Events keep their positions. What is lost is told line by line, and 'hdb get' says so of each lost position. "
+      "'hdb-dump salvage' tells the same without writing.");
+  return [arguments] { return run_repair(*arguments); };
+}
+
+}  // namespace hdb::cli

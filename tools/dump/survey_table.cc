@@ -1,0 +1,274 @@
+#include "tools/dump/survey_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "io/file_name.h"
+#include "sstable/compression.h"
+#include "sstable/event_block.h"
+#include "sstable/key_block.h"
+#include "sstable/table_reader.h"
+#include "sstable/verify.h"
+
+namespace hdb::dump {
+
+namespace {
+
+using sstable::BlockHandle;
+using sstable::BlockKind;
+using sstable::BlockTrailer;
+using sstable::TableKind;
+
+constexpr std::uint64_t kCacheBytes = 1u << 20;
+// The block that begins where the last one ended is sought by its trailer: at each place that looks like one, all bytes
+// up to it are hashed. Real blocks take a few such places; this bounds the work where there is none.
+constexpr std::uint64_t kScanHashedBytesMax = 1u << 30;
+constexpr std::uint64_t kScanBlockBytesMax = 64u << 20;
+
+std::string at_offset(const std::string& path, std::uint64_t offset) {
+  return path + " at offset " + std::to_string(offset) + ": ";
+}
+
+// One survey. Single-owner.
+class TableSurvey {
+ public:
+  TableSurvey(Env& env, SurveyedTable& table) : env_(env), table_(table) {}
+
+  Status run() {
+    auto opened = env_.open(table_.path);
+    if (!opened.ok()) return lose_all(opened.status());
+    file_ = std::move(opened).value();
+    sstable::BlockCache cache(kCacheBytes);
+    const auto reader = sstable::TableReader::open(env_, table_.path, table_.number, cache);
+    if (reader.status().code() == StatusCode::kUnsupported) return reader.status();
+    if (reader.ok()) {
+      const auto& properties = reader.value()->properties();
+      const sstable::TableMeta found = sstable::meta_of(reader.value()->footer(), properties);
+      if (table_.meta && *table_.meta != found) {
+        return lose_all(Status::corruption(table_.path + ": is not the table that the manifest names"));
+      }
+      table_.meta = found;
+      const Status listed = list_by_index(properties);
+      if (listed.ok()) return {};
+      table_.blocks.clear();
+    }
+    return list_by_scan();
+  }
+
+  Status lose_all(const Status& why) {
+    table_.is_cut = true;
+    add_damage(std::string(why.message()), table_.meta ? table_.meta->file_bytes : 0);
+    return {};
+  }
+
+ private:
+  void add_damage(std::string what, std::uint64_t bytes) { table_.damages.push_back({std::move(what), bytes}); }
+
+  Status list_by_index(const sstable::Properties& properties) {
+    if (table_.meta->kind == TableKind::kEvents) {
+      const Buffer index = HDB_TRY(read_block(*file_, table_.number, properties.index, BlockKind::kEventIndex));
+      for (const auto& entry : HDB_TRY(sstable::decode_event_index(bytes_of(index), properties.entry_count))) {
+        take(SurveyedBlock{entry.handle, false, table_.meta->position_begin + entry.first, entry.count, {}});
+      }
+      return {};
+    }
+    Buffer raw = HDB_TRY(read_block(*file_, table_.number, properties.index, BlockKind::kKeyIndex));
+    const sstable::SortedBlock index = HDB_TRY(sstable::SortedBlock::decode(std::move(raw), &sstable::check_key_index));
+    sstable::SortedBlock::Cursor cursor(index);
+    for (bool more = cursor.first(); more; more = cursor.next()) {
+      const ByteView key = cursor.key();
+      take(SurveyedBlock{sstable::handle_of(cursor.value()), false, 0, 0, Buffer(key.begin(), key.end())});
+    }
+    return {};
+  }
+
+  // A block that the index names.
+  void take(SurveyedBlock block) {
+    const bool is_events = table_.meta->kind == TableKind::kEvents;
+    const BlockKind kind = is_events ? BlockKind::kEventData : BlockKind::kKeyData;
+    Status problem;
+    Result<Buffer> raw = read_block(*file_, table_.number, block.handle, kind);
+    if (!raw.ok()) {
+      problem = raw.status();
+    } else if (is_events) {
+      const auto decoded = sstable::EventBlock::decode(std::move(raw).value());
+      problem = decoded.status();
+      if (decoded.ok() && decoded->count() != block.count) {
+        problem = Status::corruption("the block has another number of events than its index says");
+      }
+    } else {
+      const auto decoded = sstable::decode_key_data(std::move(raw).value());
+      problem = decoded.status();
+      if (decoded.ok()) block.count = entries_of(decoded.value());
+    }
+    block.is_intact = problem.ok();
+    if (!problem.ok()) {
+      add_damage(at_offset(table_.path, block.handle.offset) + std::string(problem.message()),
+                 block.handle.end() - block.handle.offset);
+    }
+    table_.blocks.push_back(std::move(block));
+  }
+
+  static std::uint64_t entries_of(const sstable::SortedBlock& block) {
+    std::uint64_t entries = 0;
+    sstable::SortedBlock::Cursor cursor(block);
+    for (bool more = cursor.first(); more; more = cursor.next()) ++entries;
+    return entries;
+  }
+
+  struct Found {
+    BlockHandle handle;
+    BlockKind kind;
+  };
+
+  // All blocks from the start of the file on, up to the first damaged one.
+  Result<std::vector<Found>> scan() {
+    std::vector<Found> found;
+    const std::uint64_t end = file_->size_bytes();
+    std::uint64_t hashed = 0;
+    for (std::uint64_t offset = 0; offset < end;) {
+      const auto next = HDB_TRY(find_block(offset, hashed));
+      if (!next) {
+        add_damage(at_offset(table_.path, offset) + "neither the index nor a block can be read from there on",
+                   end - offset);
+        table_.is_cut = next_is_data(found);
+        return found;
+      }
+      found.push_back(*next);
+      offset = next->handle.end();
+      if (next->kind == BlockKind::kProperties) break;  // the last one
+    }
+    return found;
+  }
+
+  // Whether more data blocks may follow those found.
+  static bool next_is_data(const std::vector<Found>& found) {
+    return found.empty() || found.back().kind == BlockKind::kEventData || found.back().kind == BlockKind::kKeyData;
+  }
+
+  Result<std::optional<Found>> find_block(std::uint64_t begin, std::uint64_t& hashed) {
+    const std::uint64_t file_bytes = file_->size_bytes();
+    Buffer window;
+    std::uint64_t tried_end = 0;  // trailers that end at or before this offset of the window were looked at
+    for (std::uint64_t wanted = 64u << 10; tried_end < file_bytes - begin; wanted *= 4) {
+      window.resize(static_cast<std::size_t>(std::min({wanted, file_bytes - begin, kScanBlockBytesMax})));
+      const Status read = file_->read(begin, window);
+      if (!read.ok()) return std::optional<Found>();
+      for (std::uint64_t at = std::max<std::uint64_t>(tried_end, sstable::kBlockTrailerBytes); at <= window.size();
+           ++at) {
+        const std::byte* const trailer = window.data() + at - sstable::kBlockTrailerBytes;
+        const auto compression = static_cast<sstable::CompressionKind>(trailer[4]);
+        const auto kind = static_cast<BlockKind>(trailer[5]);
+        if (compression > sstable::CompressionKind::kZstd || kind < BlockKind::kKeyData ||
+            kind > BlockKind::kProperties || load<std::uint16_t>(trailer + 6) != 0) {
+          continue;
+        }
+        hashed += at;
+        if (hashed > kScanHashedBytesMax) return std::optional<Found>();
+        const ByteView block = bytes_of(window).first(at);
+        if (!sstable::decode_trailer(block, table_.number, begin).ok()) continue;
+        const auto stored = static_cast<std::uint32_t>(at - sstable::kBlockTrailerBytes);
+        return std::optional(Found{{begin, stored}, kind});
+      }
+      tried_end = window.size() + 1;
+      if (window.size() == kScanBlockBytesMax) break;
+    }
+    return std::optional<Found>();
+  }
+
+  Status list_by_scan() {
+    const std::vector<Found> found = HDB_TRY(scan());
+    const auto said = read_meta(found);
+    if (table_.meta && said && *table_.meta != *said) {
+      return lose_all(Status::corruption(table_.path + ": is not the table that the manifest names"));
+    }
+    if (!table_.meta) table_.meta = said;
+    if (!table_.meta) {
+      table_.blocks.clear();
+      add_damage(table_.path + ": nothing tells what the table held", 0);
+      return {};
+    }
+    Position position = table_.meta->position_begin;
+    for (const Found& at : found) {
+      if (at.kind == BlockKind::kEventData) {
+        Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
+        const auto block = sstable::EventBlock::decode(std::move(raw));
+        if (!block.ok()) return lose_all(block.status());
+        table_.blocks.push_back({at.handle, true, position, block->count(), {}});
+        position += block->count();
+      } else if (at.kind == BlockKind::kKeyData) {
+        Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
+        const auto block = sstable::decode_key_data(std::move(raw));
+        if (!block.ok()) return lose_all(block.status());
+        sstable::SortedBlock::Cursor cursor(block.value());
+        cursor.last();
+        table_.blocks.push_back(
+            {at.handle, true, 0, entries_of(block.value()), Buffer(cursor.key().begin(), cursor.key().end())});
+      }
+    }
+    return {};
+  }
+
+  // Without the footer: what the properties say, if the scan came to them.
+  std::optional<sstable::TableMeta> read_meta(const std::vector<Found>& found) const {
+    if (found.empty() || found.back().kind != BlockKind::kProperties) return std::nullopt;
+    const bool is_events =
+        std::any_of(found.begin(), found.end(), [](const Found& at) { return at.kind == BlockKind::kEventIndex; });
+    const auto raw = read_block(*file_, table_.number, found.back().handle, BlockKind::kProperties);
+    if (!raw.ok()) return std::nullopt;
+    const TableKind kind = is_events ? TableKind::kEvents : TableKind::kKeys;
+    const auto properties = sstable::decode_properties(bytes_of(raw.value()), kind);
+    if (!properties.ok()) return std::nullopt;
+    const sstable::Footer footer{
+        .properties = found.back().handle, .kind = kind, .number = table_.number, .file_bytes = file_->size_bytes()};
+    return sstable::meta_of(footer, properties.value());
+  }
+
+  Env& env_;
+  SurveyedTable& table_;
+  std::unique_ptr<RandomAccessFile> file_;
+};
+
+// What a sound table says of itself.
+Result<sstable::TableMeta> meta_in(Env& env, const SurveyedTable& table) {
+  sstable::BlockCache cache(kCacheBytes);
+  const auto reader = HDB_TRY(sstable::TableReader::open(env, table.path, table.number, cache));
+  return sstable::meta_of(reader->footer(), reader->properties());
+}
+
+}  // namespace
+
+Result<Buffer> read_block(const RandomAccessFile& file, FileNumber number, BlockHandle handle, BlockKind kind) {
+  if (handle.end() > file.size_bytes()) return Status::corruption("the block would end behind the end of the file");
+  Buffer block(handle.bytes + sstable::kBlockTrailerBytes);
+  HDB_TRY(file.read(handle.offset, block));
+  const BlockTrailer trailer = HDB_TRY(sstable::decode_trailer(bytes_of(block), number, handle.offset));
+  if (trailer.kind != kind) return Status::corruption("the block is of another kind than its index says");
+  if (trailer.compression == sstable::CompressionKind::kNone) {
+    block.resize(handle.bytes);
+    return block;
+  }
+  return sstable::decompress(bytes_of(block).first(handle.bytes), trailer);
+}
+
+Result<SurveyedTable> survey_table(Env& env, const std::string& store, FileNumber number,
+                                   const sstable::TableMeta* expected) {
+  SurveyedTable table;
+  table.number = number;
+  table.path = table_path(store, number);
+  if (expected != nullptr) table.meta = *expected;
+  const Status verified = sstable::verify_table(env, table.path, number, expected);
+  if (verified.ok()) {
+    if (!table.meta) table.meta = HDB_TRY(meta_in(env, table));
+    table.is_sound = true;
+    return table;
+  }
+  if (verified.code() == StatusCode::kUnsupported) return verified;
+  TableSurvey survey(env, table);
+  HDB_TRY(survey.run());
+  // Damage outside of the data: of the index, a filter, the footer. It costs nothing but is told.
+  if (table.damages.empty()) table.damages.push_back({std::string(verified.message()), 0});
+  return table;
+}
+
+}  // namespace hdb::dump

@@ -1,0 +1,54 @@
+// tools/dump/survey_table.h: what of a table that may be damaged can be read.
+//
+// A block that its checksum vouches for is intact, wherever else the table is damaged: the checksum binds it to its
+// place in this file. Blocks are found by the table's index; where that cannot be read, one after the other from the
+// start of the file, up to the first that is damaged.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/env.h"
+#include "sstable/format.h"
+#include "sstable/table_meta.h"
+
+namespace hdb::dump {
+
+struct Damage {
+  std::string what;         // names file and offset
+  std::uint64_t bytes = 0;  // that cannot be read
+};
+
+// A data block. Those that are damaged are known from the index only.
+struct SurveyedBlock {
+  sstable::BlockHandle handle;
+  bool is_intact = false;
+  Position first = 0;       // of events: the position of the first one
+  std::uint64_t count = 0;  // events, or versions of keys; unknown, 0, of keys in a damaged block
+  Buffer last_key;          // of keys: the last stored key
+};
+
+struct SurveyedTable {
+  FileNumber number;
+  std::string path;
+  // As the manifest has it; or, without a manifest, as the table says of itself. Empty: neither can be read.
+  std::optional<sstable::TableMeta> meta;
+  bool is_sound = false;  // every byte is as it was written: then blocks are not listed
+  std::vector<SurveyedBlock> blocks;
+  // Of keys: blocks behind the last one listed may be missing, up to meta->largest_key.
+  bool is_cut = false;
+  std::vector<Damage> damages;
+};
+
+// Reads every byte of the table; `expected` is what the manifest says of it, null if there is none. Damage, and what
+// the system will not give, is in the result. kUnsupported: a newer version wrote it.
+Result<SurveyedTable> survey_table(Env& env, const std::string& store, FileNumber number,
+                                   const sstable::TableMeta* expected);
+
+// The block decompressed; kCorruption names what is wrong, not where.
+Result<Buffer> read_block(const RandomAccessFile& file, FileNumber number, sstable::BlockHandle handle,
+                          sstable::BlockKind kind);
+
+}  // namespace hdb::dump
