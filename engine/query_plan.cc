@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "base/seeded_defect.h"
 
 namespace hdb {
 
@@ -112,7 +113,7 @@ PositionSet QueryPlan::candidates(const MemTable& memtable, Position begin, Posi
 }
 
 Result<bool> QueryPlan::matches(const RecordView& record, Timestamp commit_time) {
-  if (record.kind() == RecordKind::kLost) return false;
+  if (record.kind() == RecordKind::kLost && !HDB_SEEDED(count_a_lost_event)) return false;
   if (!query_->time.contains(record.time()) || !query_->commit_time.contains(commit_time)) return false;
   if (!types_.empty() && !contains(types_, record.text(TextField::kType))) return false;
   if (!entities_.empty() && !contains(entities_, record.text(TextField::kEntity))) return false;

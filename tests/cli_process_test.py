@@ -553,6 +553,32 @@ def test_a_backup_is_restored_byte_for_byte_and_brought_up_to_date(scratch):
     refused(1, ["not a backup"], "restore", "--from", store, "--dir", scratch / "other")
 
 
+def test_a_damaged_store_is_repaired_into_a_new_one_that_says_what_is_lost(scratch):
+    store, repaired = scratch / "a store", scratch / "repaired"
+    log = write_sample(scratch)
+    ingest(store, "--format", "zeek", log, "--batch", "10")
+    whole = raw(store)
+    begins(ok("repair", "--dir", store, "--to", scratch / "same"), f"{scratch / 'same'}: 100 events and ")
+    check(raw(scratch / "same") == whole, "a sound store did not come through as it was")
+    for table in (store / "sstables").iterdir():
+        content = bytearray(table.read_bytes())
+        content[20] ^= 1
+        table.write_bytes(content)
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    refused(1, ["hdb-dump verify"], "verify", "--dir", store, "--quiet")
+    told = ok("repair", "--dir", store, "--to", repaired).out
+    lost = re.search(r"lost    positions (\d+) to (\d+): (\d+) events", told)
+    check(lost and "damaged " in told and " bytes cannot be read" in told, f"what is lost is not told: {told}")
+    check({path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before, "the original was changed")
+    first, last, events = map(int, lost.groups())
+    check(events == last - first + 1 and count(repaired) == 100 - events, f"{lost[0]}, but {count(repaired)} are there")
+    refused(1, [f"position {first}", "lost"], "get", "--dir", repaired, str(first))
+    check(f"; {events} events were lost" in ok("verify", "--dir", repaired, "--quiet").out, "verify does not tell of them")
+    refused(1, ["choose"], "repair", "--dir", store, "--to", repaired)
+    refused(1, ["nothing"], "repair", "--dir", scratch / "nothing", "--to", scratch / "other")
+    check(not (scratch / "other").exists(), "a repair of nothing left a directory behind")
+
+
 def test_a_directory_may_end_in_slashes_and_need_not_have_a_parent(scratch):
     ok("init", "--dir", f"{scratch}/new/store//")
     ok("stats", "--dir", f"{scratch}/new/store")

@@ -9,11 +9,12 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LAYERS = ("base", "io", "wal", "memtable", "sstable", "compaction", "engine")
+LAYERS = ("base", "io", "wal", "memtable", "sstable", "compaction", "engine", "tools/dump")
 FOUND_BY = {
     "acknowledge_before_sync": "crash_test",
     "back_up_without_a_flush": "backup_test",
     "believe_a_shortened_manifest": "recovery_test",
+    "count_a_lost_event": "salvage_test",
     "delete_the_log_above_the_floor": "wal_test",
     "drop_a_version_a_snapshot_sees": "compaction_test",
     "drop_the_log_after_recovery": "crash_test",
@@ -32,6 +33,7 @@ FOUND_BY = {
     "give_out_tokens_that_are_not_durable": "engine_test",
     "leave_a_key_out_of_the_filter": "sstable_test",
     "let_a_copy_keep_its_id": "backup_test",
+    "let_old_values_come_back": "salvage_test",
     "lose_an_index_entry": "sstable_test",
     "lose_what_a_short_write_left": "io_test",
     "merge_keys_beside_a_full_compaction": "compaction_test",

@@ -1,0 +1,90 @@
+#include "tools/dump/salvaged_store.h"
+
+#include <utility>
+
+#include "compaction/manifest.h"
+#include "io/file_name.h"
+#include "sstable/verify.h"
+
+namespace hdb::dump {
+
+namespace {
+
+constexpr std::uint64_t kTableBytes = 64u << 20;  // at which a table of events ends
+
+}  // namespace
+
+Status SalvagedStore::begin() {
+  const auto names = env_.list(directory_);
+  if (!names.ok() && names.status().code() != StatusCode::kNotFound) return names.status();
+  if (names.ok() && !names->empty()) {
+    return Status::invalid_argument(directory_ + ": holds other files (" + names->front() +
+                                    "); choose an empty or a new directory");
+  }
+  HDB_TRY(env_.create_directory(table_directory(directory_)));
+  HDB_TRY(env_.create_directory(log_directory(directory_)));
+  lock_ = HDB_TRY(env_.lock(lock_path(directory_)));
+  return replace_file(env_, unfinished_path(directory_), as_bytes("salvage"));
+}
+
+Status SalvagedStore::copy(const SurveyedTable& table, std::uint32_t level) {
+  HDB_TRY(end_events());
+  HDB_TRY(copy_file(env_, table.path, table_path(directory_, table.number)));
+  edit_.added.push_back({level, std::make_shared<const sstable::TableMeta>(*table.meta)});
+  return {};
+}
+
+Status SalvagedStore::add_event(Position position, Timestamp commit_time, const RecordView& record) {
+  if (events_ && (events_->file_bytes() >= kTableBytes || events_->entry_count() == sstable::kEventsPerTableMax)) {
+    HDB_TRY(end_events());
+  }
+  if (!events_) {
+    const FileNumber number = new_number();
+    auto file = HDB_TRY(env_.create(table_path(directory_, number)));
+    events_.emplace(std::move(file), number, sstable::TableSettings{});
+  }
+  return events_->add(position, commit_time, record);
+}
+
+Status SalvagedStore::end_events() {
+  if (!events_) return {};
+  sstable::TableMeta meta = HDB_TRY(events_->finish());
+  edit_.added.push_back({compaction::kMergedEventLevel, std::make_shared<const sstable::TableMeta>(std::move(meta))});
+  events_.reset();
+  return {};
+}
+
+Status SalvagedStore::add_keys(std::uint32_t level, const std::function<Status(sstable::KeyTableBuilder&)>& fill) {
+  const FileNumber number = new_number();
+  const std::string path = table_path(directory_, number);
+  sstable::KeyTableBuilder builder(HDB_TRY(env_.create(path)), number, sstable::TableSettings{});
+  HDB_TRY(fill(builder));
+  if (builder.entry_count() == 0) return env_.remove(path);
+  sstable::TableMeta meta = HDB_TRY(builder.finish());
+  edit_.added.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta))});
+  return {};
+}
+
+Status SalvagedStore::finish(compaction::ManifestState state) {
+  HDB_TRY(end_events());
+  HDB_TRY(env_.sync_directory(table_directory(directory_)));
+  for (const auto& added : edit_.added) {
+    const std::string path = table_path(directory_, added.meta->number);
+    HDB_TRY(sstable::verify_table(env_, path, added.meta->number, added.meta.get()));
+  }
+  compaction::Version version = HDB_TRY(apply(compaction::Version(), edit_));
+  state.version = std::make_shared<const compaction::Version>(std::move(version));
+  state.position_end = state.version->position_end();
+  state.is_log_open = false;
+  state.is_copy = true;
+  state.next_file_number = next_number_;
+  HDB_TRY(compaction::Manifest::create(env_, directory_, std::move(state), 0, [this] { return new_number(); }));
+  HDB_TRY(env_.remove(unfinished_path(directory_)));
+  return env_.sync_directory(directory_);
+}
+
+FileNumber SalvagedStore::new_number() {
+  return std::exchange(next_number_, next_number_.next());
+}
+
+}  // namespace hdb::dump
