@@ -1,4 +1,5 @@
-// doctest's main: a test case without assertions counts as failed unless it was skipped; the last line is the tally.
+// doctest's main: a test case without assertions counts as failed unless it was skipped; the last line is the tally,
+// the one before it what was broken.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -7,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/support/faults.h"
 #include "tests/support/test_run.h"
 
 namespace {
@@ -77,6 +79,7 @@ int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
   const int code = context.run();
   if (context.shouldExit()) return code;
+  std::printf("%s\n", hdb::test::faults_line().c_str());
   std::printf("%d passed, %d failed", tally.passed, tally.failed);
   if (tally.skipped > 0) std::printf(", %d skipped", tally.skipped);
   std::printf("\n");

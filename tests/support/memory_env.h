@@ -1,4 +1,4 @@
-// tests/support/memory_env.h: a disk in memory that can lose power, fail and fill up.
+// tests/support/memory_env.h: a disk in memory that can lose power, fail, fill up, lie and be slow.
 //
 // What a crash may leave of a file or directory entry:
 //   file data      as last synced, plus any part of what was written since, by 512-byte sector
@@ -15,8 +15,25 @@
 #include <vector>
 
 #include "io/env.h"
+#include "tests/support/faults.h"
 
 namespace hdb::test {
+
+class MemoryDisk;
+
+// What a read of a file may give instead of what was written there last.
+enum class ReadFault : std::uint8_t {
+  kShort,        // fewer bytes than asked for: by the contract of Env an error, as of a file that ends there
+  kFlippedBit,   // one bit of it
+  kStale,        // what was there before the last write: of all of it, or of one sector
+  kMisdirected,  // what is in another place of the file, or in another file
+};
+
+// What may become of a write to the log once it is submitted: wait() tells.
+enum class LogFault : std::uint8_t {
+  kFailed,  // an error; some of its sectors were written
+  kShort,   // fewer bytes than submitted, written from its begin
+};
 
 // Thread-safe. Handles may outlive it.
 class MemoryEnv final : public Env {
@@ -41,6 +58,25 @@ class MemoryEnv final : public Env {
   // No fault is pending any more.
   void heal();
 
+  // Reads of files are numbered too, from 0, by themselves; this is the number of the next one. Read `number` meets the
+  // fault, in a place that `seed` says. If it stays, later reads meet it too: a write was lost or went astray. Where it
+  // changes nothing (a stale block that never changed) it is not counted.
+  std::uint64_t reads() const;
+  void damage_read(std::uint64_t number, ReadFault fault, std::uint64_t seed, bool stays = false);
+
+  // Writes to logs are numbered likewise, when they are submitted.
+  std::uint64_t submissions() const;
+  void fail_submission(std::uint64_t number, LogFault fault, std::uint64_t seed);
+  // From now on what is submitted completes in a seeded order: a later write may be durable while an earlier one is
+  // not.
+  void reorder_completions(std::uint64_t seed);
+
+  // Before about every `one_in`-th operation the thread gives way to others, or sleeps for up to a millisecond.
+  void delay(std::uint64_t seed, std::uint64_t one_in);
+
+  // Since this was made. How often a fault was asked for does not count, only what happened.
+  std::uint64_t faults_injected(Fault fault) const;
+
   // What would take all files together over `bytes` fails with kNoSpace. Unlimited at first.
   void limit_bytes(std::uint64_t bytes);
   std::uint64_t bytes_used() const;
@@ -60,13 +96,7 @@ class MemoryEnv final : public Env {
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
 
  private:
-  class Disk;
-  class Reader;
-  class Writer;
-  class Log;
-  class Lock;
-
-  std::shared_ptr<Disk> disk_;  // shared with the handles
+  std::shared_ptr<MemoryDisk> disk_;  // shared with the handles
 };
 
 }  // namespace hdb::test
