@@ -233,8 +233,7 @@ class PosixLogFile final : public LogFile {
       const std::uint64_t step = std::min(bytes - prepared_, kPrepareStepBytes);
       const Status status = prepare_step(step);
       if (!status.ok()) {
-        prepared_ = before;
-        if (::ftruncate(file_.number(), static_cast<off_t>(before)) != 0) return system_error(path_, "truncate", errno);
+        HDB_TRY(truncate(before));
         return status;
       }
       prepared_ += step;
