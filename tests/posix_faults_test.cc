@@ -1,0 +1,283 @@
+// io/posix_env.cc over system calls that are interrupted, do a part of what they were asked to, or fail: what is read
+// and written is right to the byte, or the call fails with the reason. The linker puts the faults below PosixEnv.
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "io/env.h"
+#include "io/file_name.h"
+#include "tests/support/faulty_calls.h"
+#include "tests/support/model.h"
+#include "tests/support/test_run.h"
+#include "tests/support/test_store.h"
+
+namespace hdb::test {
+
+namespace {
+
+// Removed at the end.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() : path_((std::filesystem::temp_directory_path() / "hdb-posix-faults-XXXXXX").string()) {
+    REQUIRE(::mkdtemp(path_.data()) != nullptr);
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Buffer random_bytes(std::mt19937_64& random, std::size_t size) {
+  Buffer bytes(size);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+// The bytes in pieces of up to `piece_bytes_max`, empty ones among them.
+std::vector<ByteView> pieces_of(ByteView bytes, std::mt19937_64& random, std::size_t piece_bytes_max) {
+  std::vector<ByteView> pieces;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t size = std::min<std::size_t>(random() % (piece_bytes_max + 1), bytes.size() - at);
+    pieces.push_back(bytes.subspan(at, size));
+    at += size;
+  }
+  return pieces;
+}
+
+// Every call of Env once or more. What it writes is `content`, in files of its own.
+Status use_everything(const std::string& directory, ByteView content, std::uint64_t seed) {
+  Env& env = posix_env();
+  std::mt19937_64 random(seed);
+  const std::string store = directory + "/a/store";
+  HDB_TRY(env.create_directory(store));
+  const std::unique_ptr<FileLock> lock = HDB_TRY(env.lock(lock_path(store)));
+  HDB_TRY(replace_file(env, store + "/CURRENT", content));
+  {
+    const auto file = HDB_TRY(env.create(store + "/file"));
+    const std::size_t half = content.size() / 2;
+    HDB_TRY(file->append(pieces_of(content.first(half), random, 90)));
+    HDB_TRY(file->append(pieces_of(content.subspan(half), random, 7)));
+    HDB_TRY(file->sync());
+    HDB_TRY(file->close());
+  }
+  {
+    const auto log = HDB_TRY(env.create_log(store + "/log"));
+    HDB_TRY(log->prepare(content.size()));
+    HDB_TRY(log->prepare(content.size() + 5000));
+    const std::vector<ByteView> pieces = pieces_of(content, random, 300);
+    const LogFile::Ticket ticket = HDB_TRY(log->submit(100, pieces, random() % 2 == 0));
+    if (HDB_TRY(log->wait(ticket)) != content.size()) return Status::io_error("fewer bytes than submitted");
+    HDB_TRY(log->sync());
+    HDB_TRY(log->truncate(100 + content.size()));
+    HDB_TRY(log->close());
+  }
+  HDB_TRY(env.link(store + "/file", store + "/linked"));
+  HDB_TRY(env.rename(store + "/linked", store + "/renamed"));
+  HDB_TRY(env.remove(store + "/file"));
+  HDB_TRY(env.sync_directory(store));
+  const std::vector<std::string> names = HDB_TRY(env.list(store));
+  const std::vector<std::string> expected = {"CURRENT", "LOCK", "log", "renamed"};
+  if (names != expected) return Status::io_error("other names than were made");
+  for (const std::string name : {"CURRENT", "log", "renamed"}) {
+    const std::string path = store + "/" + name;
+    const auto file = HDB_TRY(env.open(path));
+    const std::uint64_t skipped = name == "log" ? 100 : 0;
+    if (file->size_bytes() != skipped + content.size()) return Status::io_error(path + ": another size than written");
+    Buffer found(content.size());
+    HDB_TRY(file->read(skipped, found));
+    if (!equal_bytes(found, content)) return Status::io_error(path + ": other bytes than were written");
+    if (HDB_TRY(env.file_bytes(path)) != file->size_bytes()) return Status::io_error(path + ": two sizes");
+  }
+  return {};
+}
+
+std::string text_of(int error) {
+  return std::generic_category().message(error);
+}
+
+}  // namespace
+
+TEST_CASE("with calls interrupted by signals, and reads and writes that do a part, every byte is as it was written") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  for (std::uint64_t round = 0; round < scaled(20); ++round) {
+    CAPTURE(round);
+    std::mt19937_64 random(seed + round);
+    const TemporaryDirectory directory;
+    const Buffer content = random_bytes(random, 1 + random() % 40'000);
+    const FaultyCalls faults({.seed = random(), .interrupted_one_in = 3, .partial_one_in = 2});
+    const Status status = use_everything(directory.path(), content, random());
+    CHECK_MESSAGE(status.ok(), status.message());
+    for (const Call call : {Call::kOpen, Call::kRead, Call::kWrite, Call::kSync, Call::kTruncate, Call::kReserve,
+                            Call::kLock, Call::kClose, Call::kName, Call::kList}) {
+      CHECK(faults.calls(call) > 0);
+    }
+  }
+}
+
+TEST_CASE("whichever call fails, Env says which path and why, or does without the call; nothing is wrong silently") {
+  std::mt19937_64 random(4);
+  const Buffer content = random_bytes(random, 9'000);
+  std::uint64_t calls = 0;
+  {
+    const TemporaryDirectory directory;
+    const FaultyCalls healthy(CallFaults{});
+    REQUIRE(use_everything(directory.path(), content, 1).ok());
+    calls = healthy.calls();
+  }
+  REQUIRE(calls > 50);
+  std::uint64_t done_without = 0;
+  for (const int error : {EIO, ENOSPC}) {
+    for (std::uint64_t number = 0; number < calls; ++number) {
+      CAPTURE(error);
+      CAPTURE(number);
+      const TemporaryDirectory directory;
+      const FaultyCalls faults({.fail_at = number, .error = error});
+      const Status status = use_everything(directory.path(), content, 1);
+      REQUIRE(faults.has_failed());
+      if (status.ok()) {
+        ++done_without;
+        continue;
+      }
+      CHECK(status.code() == (error == ENOSPC ? StatusCode::kNoSpace : StatusCode::kIoError));
+      CHECK(status.message().find(text_of(error)) != std::string_view::npos);
+      CHECK(status.message().find(directory.path()) != std::string_view::npos);
+    }
+  }
+  // Closing what was only read or synced, and the note of who holds the lock.
+  CHECK(done_without < calls / 2);
+}
+
+TEST_CASE("a full disk gives back what log space was prepared, also when that is interrupted") {
+  const TemporaryDirectory directory;
+  const auto log = posix_env().create_log(directory.path() + "/log").value();
+  REQUIRE(log->prepare(8192).ok());
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    // The second step of three finds no space.
+    const FaultyCalls faults({.seed = seed,
+                              .interrupted_one_in = 2,
+                              .fail_at = 2 + seed % 2,
+                              .error = ENOSPC,
+                              .is_of_one_kind = true,
+                              .kind = Call::kReserve});
+    const Status status = log->prepare(48u << 20).status();
+    REQUIRE(faults.has_failed());
+    CHECK(status.code() == StatusCode::kNoSpace);
+    CHECK(posix_env().file_bytes(directory.path() + "/log").value() == 8192);
+  }
+  CHECK(log->prepare(48u << 20).ok());
+}
+
+TEST_CASE("a sync that failed is told, and Env does not try it again") {
+  const TemporaryDirectory directory;
+  const ByteView piece = as_bytes("content");
+  const auto file = posix_env().create(directory.path() + "/file").value();
+  const auto log = posix_env().create_log(directory.path() + "/log").value();
+  REQUIRE(file->append({&piece, 1}).ok());
+  REQUIRE(log->prepare(4096).ok());
+  REQUIRE(posix_env().create_directory(directory.path() + "/d").ok());
+  const std::vector<std::function<Status()>> syncs = {
+      [&] { return file->sync(); },
+      [&] { return log->sync(); },
+      [&] {
+        return log->submit(0, {&piece, 1}, true).status();
+      },
+      [&] { return posix_env().sync_directory(directory.path()); },
+      [&] { return replace_file(posix_env(), directory.path() + "/d/CURRENT", piece); },
+  };
+  for (std::size_t index = 0; index < syncs.size(); ++index) {
+    CAPTURE(index);
+    const FaultyCalls faults({.fail_at = 0, .error = EIO, .is_of_one_kind = true, .kind = Call::kSync});
+    const Status status = syncs[index]();
+    CHECK(status.code() == StatusCode::kIoError);
+    CHECK(status.message().find(text_of(EIO)) != std::string_view::npos);
+    CHECK(faults.calls(Call::kSync) == 1);
+  }
+  CHECK(!posix_env().exists(directory.path() + "/d/CURRENT").value());
+}
+
+namespace {
+
+struct Appended {
+  std::vector<ModelBatch> batches;
+  std::size_t durable = 0;
+};
+
+// Appends, flushes and closes until the first error.
+Status append_and_flush(const std::string& directory, std::uint64_t seed, Appended& appended) {
+  std::mt19937_64 random(seed);
+  const TestStore store = HDB_TRY(open_store(posix_env(), directory, shrunk(presets::durable()), seed));
+  const Keyspace keyspace = HDB_TRY(store->keyspace("keys"));
+  for (int round = 0; round < 12; ++round) {
+    ModelBatch batch = random_batch(random, std::vector<Keyspace>{keyspace}, 6);
+    batch.events.push_back(random_event(random));
+    appended.batches.push_back(batch);
+    HDB_TRY(append(*store.engine, batch, round % 3 == 0 ? Durability::kNone : Durability::kSync));
+    if (round % 3 != 0) appended.durable = appended.batches.size();
+    if (round == 6) {
+      HDB_TRY(store->flush());
+      appended.durable = appended.batches.size();
+    }
+  }
+  HDB_TRY(store->close());
+  appended.durable = appended.batches.size();
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("a store on files whose calls are interrupted, partial and fail once loses nothing it promised") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  const CallFaults mild{.seed = seed, .interrupted_one_in = 5, .partial_one_in = 3};
+  std::uint64_t calls = 0;
+  {
+    const TemporaryDirectory directory;
+    const FaultyCalls faults(mild);
+    Appended appended;
+    const Status done = append_and_flush(directory.path() + "/store", seed, appended);
+    REQUIRE_MESSAGE(done.ok(), done.message());
+    calls = faults.calls();
+  }
+  const std::uint64_t runs = std::min<std::uint64_t>(calls, scaled(60));
+  std::uint64_t failed = 0;
+  for (std::uint64_t run = 0; run < runs; ++run) {
+    CallFaults faults = mild;
+    faults.fail_at = run * calls / runs;
+    faults.error = run % 3 == 0 ? ENOSPC : EIO;
+    faults.drops_dirty_data = true;
+    CAPTURE(faults.fail_at);
+    const TemporaryDirectory directory;
+    Appended appended;
+    {
+      const FaultyCalls faulty(faults);
+      const Status status = append_and_flush(directory.path() + "/store", seed, appended);
+      failed += status.ok() ? 0 : 1;
+    }
+    const FaultyCalls none(CallFaults{});
+    const auto store = open_store(posix_env(), directory.path() + "/store", shrunk(presets::durable()), seed);
+    REQUIRE_MESSAGE(store.ok(), store.status().message());
+    const std::uint64_t events = (*store)->stats().events;
+    Model model;
+    std::size_t found = 0;
+    while (found < appended.batches.size() && model.events.size() < events) model.apply(appended.batches[found++]);
+    CHECK(found >= appended.durable);
+    REQUIRE(model.events.size() == events);
+    std::vector<Keyspace> keyspaces;
+    for (const auto& [name, keyspace] : (*store)->keyspaces()) keyspaces.push_back(keyspace);
+    check_equal(*store->engine, model, keyspaces);
+  }
+  CHECK(failed > runs / 4);
+}
+
+}  // namespace hdb::test

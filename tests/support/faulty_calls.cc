@@ -1,0 +1,259 @@
+#include "tests/support/faulty_calls.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <map>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "tests/support/faults.h"
+
+extern "C" {
+int __real_open64(const char* path, int flags, ...);
+ssize_t __real_pread64(int file, void* bytes, size_t count, off_t offset);
+ssize_t __real_pwritev64(int file, const iovec* pieces, int count, off_t offset);
+int __real_fdatasync(int file);
+int __real_fsync(int file);
+int __real_ftruncate64(int file, off_t bytes);
+int __real_fallocate64(int file, int mode, off_t offset, off_t bytes);
+int __real_flock(int file, int operation);
+int __real_close(int file);
+int __real_rename(const char* from, const char* to);
+int __real_link(const char* from, const char* to);
+int __real_unlink(const char* path);
+int __real_mkdir(const char* path, mode_t mode);
+dirent64* __real_readdir64(DIR* stream);
+}
+
+namespace hdb::test {
+
+namespace {
+
+struct Overwritten {
+  off_t offset;
+  std::vector<char> before;
+};
+
+// Of the FaultyCalls that lives; guarded by `mutex`.
+struct State {
+  CallFaults faults;
+  std::mt19937_64 random;
+  std::uint64_t numbered = 0;  // of those that count for fail_at
+  std::array<std::uint64_t, kCalls> made{};
+  bool has_failed = false;
+  std::map<int, std::vector<Overwritten>> dirty{};  // by file descriptor, oldest first
+};
+std::mutex mutex;
+State* state = nullptr;  // null: every call is as it is
+
+enum class Verdict : std::uint8_t { kDone, kInterrupted, kFailed };
+
+// What becomes of the next call; of kFailed errno is set.
+Verdict next(Call call, bool is_interruptible) {
+  ++state->made[static_cast<std::size_t>(call)];
+  if (!state->faults.is_of_one_kind || state->faults.kind == call) {
+    if (state->numbered++ == state->faults.fail_at) {
+      state->has_failed = true;
+      count_fault(Fault::kFailedCall);
+      errno = state->faults.error;
+      return Verdict::kFailed;
+    }
+  }
+  const std::uint64_t one_in = state->faults.interrupted_one_in;
+  if (!is_interruptible || one_in == 0 || state->random() % one_in != 0) return Verdict::kDone;
+  count_fault(Fault::kInterruptedCall);
+  errno = EINTR;
+  return Verdict::kInterrupted;
+}
+
+// How many of `bytes` a call does; at least one.
+std::size_t part_of(std::size_t bytes) {
+  const std::uint64_t one_in = state->faults.partial_one_in;
+  if (bytes < 2 || one_in == 0 || state->random() % one_in != 0) return bytes;
+  count_fault(Fault::kPartialCall);
+  return 1 + state->random() % (bytes - 1);
+}
+
+// The pieces' first `bytes` bytes.
+std::vector<iovec> first_of(const iovec* pieces, int count, std::size_t bytes) {
+  std::vector<iovec> first;
+  for (int index = 0; index < count && bytes > 0; ++index) {
+    first.push_back({pieces[index].iov_base, std::min(pieces[index].iov_len, bytes)});
+    bytes -= first.back().iov_len;
+  }
+  return first;
+}
+
+void remember(int file, off_t offset, std::size_t bytes) {
+  if (!state->faults.drops_dirty_data) return;
+  Overwritten old{offset, std::vector<char>(bytes)};
+  // Behind the end of the file, and where nothing was written, it was zero. The descriptor may be for writing only.
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  const int readable = __real_open64(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (readable < 0) return;
+  [[maybe_unused]] const ssize_t got = __real_pread64(readable, old.before.data(), bytes, offset);
+  __real_close(readable);
+  state->dirty[file].push_back(std::move(old));
+}
+
+void drop_dirty(int file) {
+  std::vector<Overwritten>& dirty = state->dirty[file];
+  for (auto old = dirty.rbegin(); old != dirty.rend(); ++old) {
+    const iovec piece{old->before.data(), old->before.size()};
+    [[maybe_unused]] const ssize_t written = __real_pwritev64(file, &piece, 1, old->offset);
+  }
+  dirty.clear();
+}
+
+int sync_with(Call call, int file, int (*real)(int)) {
+  const std::lock_guard lock(mutex);
+  if (state == nullptr) return real(file);
+  const Verdict verdict = next(call, true);
+  if (verdict == Verdict::kFailed) {
+    const int error = errno;
+    drop_dirty(file);
+    errno = error;
+  }
+  if (verdict != Verdict::kDone) return -1;
+  // The machine does not lose power while a test runs: the page cache is as good as the device, and much faster.
+  state->dirty[file].clear();
+  return 0;
+}
+
+// The number may be given to another file next.
+void forget(int file) {
+  const std::lock_guard lock(mutex);
+  if (state != nullptr) state->dirty.erase(file);
+}
+
+// A call that does all or nothing.
+template <typename Real>
+int whole(Call call, bool is_interruptible, Real real) {
+  const std::lock_guard lock(mutex);
+  if (state != nullptr && next(call, is_interruptible) != Verdict::kDone) return -1;
+  return real();
+}
+
+}  // namespace
+
+FaultyCalls::FaultyCalls(const CallFaults& faults) {
+  const std::lock_guard lock(mutex);
+  state = new State{.faults = faults, .random = std::mt19937_64(faults.seed)};
+}
+
+FaultyCalls::~FaultyCalls() {
+  const std::lock_guard lock(mutex);
+  delete state;
+  state = nullptr;
+}
+
+std::uint64_t FaultyCalls::calls() const {
+  std::uint64_t sum = 0;
+  for (std::size_t call = 0; call < kCalls; ++call) sum += calls(static_cast<Call>(call));
+  return sum;
+}
+
+std::uint64_t FaultyCalls::calls(Call call) const {
+  const std::lock_guard lock(mutex);
+  return state->made[static_cast<std::size_t>(call)];
+}
+
+bool FaultyCalls::has_failed() const {
+  const std::lock_guard lock(mutex);
+  return state->has_failed;
+}
+
+}  // namespace hdb::test
+
+// The linker's names for what replaces a call: no other spelling is possible.
+extern "C" {
+
+using hdb::test::Call;
+using hdb::test::Verdict;
+
+int __wrap_open64(const char* path, int flags, ...) {
+  std::va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  return hdb::test::whole(Call::kOpen, true, [&] { return __real_open64(path, flags, mode); });
+}
+
+ssize_t __wrap_pread64(int file, void* bytes, size_t count, off_t offset) {
+  const std::lock_guard lock(hdb::test::mutex);
+  if (hdb::test::state != nullptr) {
+    if (hdb::test::next(Call::kRead, true) != Verdict::kDone) return -1;
+    count = hdb::test::part_of(count);
+  }
+  return __real_pread64(file, bytes, count, offset);
+}
+
+ssize_t __wrap_pwritev64(int file, const iovec* pieces, int count, off_t offset) {
+  const std::lock_guard lock(hdb::test::mutex);
+  if (hdb::test::state == nullptr) return __real_pwritev64(file, pieces, count, offset);
+  const Verdict verdict = hdb::test::next(Call::kWrite, true);
+  if (verdict == Verdict::kInterrupted) return -1;
+  std::size_t bytes = 0;
+  for (int index = 0; index < count; ++index) bytes += pieces[index].iov_len;
+  const int error = errno;
+  // A write that fails may have written some of it.
+  const std::size_t done = verdict == Verdict::kFailed ? bytes / 2 : hdb::test::part_of(bytes);
+  hdb::test::remember(file, offset, done);
+  const std::vector<iovec> part = hdb::test::first_of(pieces, count, done);
+  const ssize_t written = __real_pwritev64(file, part.data(), static_cast<int>(part.size()), offset);
+  if (verdict != Verdict::kFailed) return written;
+  errno = error;
+  return -1;
+}
+
+int __wrap_fdatasync(int file) {
+  return hdb::test::sync_with(Call::kSync, file, &__real_fdatasync);
+}
+int __wrap_fsync(int file) {
+  return hdb::test::sync_with(Call::kSync, file, &__real_fsync);
+}
+int __wrap_ftruncate64(int file, off_t bytes) {
+  return hdb::test::whole(Call::kTruncate, true, [=] { return __real_ftruncate64(file, bytes); });
+}
+int __wrap_fallocate64(int file, int mode, off_t offset, off_t bytes) {
+  return hdb::test::whole(Call::kReserve, true, [=] { return __real_fallocate64(file, mode, offset, bytes); });
+}
+int __wrap_flock(int file, int operation) {
+  return hdb::test::whole(Call::kLock, true, [=] { return __real_flock(file, operation); });
+}
+int __wrap_close(int file) {
+  // Frees the descriptor whatever it reports.
+  const int closed = __real_close(file);
+  hdb::test::forget(file);
+  return hdb::test::whole(Call::kClose, true, [=] { return closed; });
+}
+int __wrap_rename(const char* from, const char* to) {
+  return hdb::test::whole(Call::kName, false, [=] { return __real_rename(from, to); });
+}
+int __wrap_link(const char* from, const char* to) {
+  return hdb::test::whole(Call::kName, false, [=] { return __real_link(from, to); });
+}
+int __wrap_unlink(const char* path) {
+  return hdb::test::whole(Call::kName, false, [=] { return __real_unlink(path); });
+}
+int __wrap_mkdir(const char* path, mode_t mode) {
+  return hdb::test::whole(Call::kName, false, [=] { return __real_mkdir(path, mode); });
+}
+dirent64* __wrap_readdir64(DIR* stream) {
+  const std::lock_guard lock(hdb::test::mutex);
+  if (hdb::test::state != nullptr && hdb::test::next(Call::kList, false) != Verdict::kDone) return nullptr;
+  return __real_readdir64(stream);
+}
+
+}  // extern "C"

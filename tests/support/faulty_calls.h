@@ -1,0 +1,41 @@
+// tests/support/faulty_calls.h: system calls of the executable this is linked into, made to misbehave on demand. The
+// executable is linked with --wrap for each of them (tests/meson.build).
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+namespace hdb::test {
+
+enum class Call : std::uint8_t { kOpen, kRead, kWrite, kSync, kTruncate, kReserve, kLock, kClose, kName, kList };
+inline constexpr std::size_t kCalls = static_cast<std::size_t>(Call::kList) + 1;
+
+// What happens to calls; of the kinds in `Call` only.
+struct CallFaults {
+  std::uint64_t seed = 0;
+  std::uint64_t interrupted_one_in = 0;  // of the calls that a signal can interrupt; 0: none
+  std::uint64_t partial_one_in = 0;      // of the reads and writes, which do a part then; 0: none
+  // The call of this number, counted from 0 since construction, fails with `error` (an errno).
+  std::uint64_t fail_at = std::numeric_limits<std::uint64_t>::max();
+  int error = 0;
+  // Only calls of the kind are counted for `fail_at`, if this says so.
+  bool is_of_one_kind = false;
+  Call kind = Call::kSync;
+  // A sync that fails loses what was written to the file since it was last synced, as the kernel may.
+  bool drops_dirty_data = false;
+};
+
+// While it lives, this process's system calls on files meet the faults. One at a time; thread-safe.
+class FaultyCalls {
+ public:
+  explicit FaultyCalls(const CallFaults& faults);
+  ~FaultyCalls();
+  FaultyCalls(const FaultyCalls&) = delete;
+  FaultyCalls& operator=(const FaultyCalls&) = delete;
+
+  std::uint64_t calls() const;
+  std::uint64_t calls(Call call) const;
+  bool has_failed() const;  // the call of number `fail_at` was made
+};
+
+}  // namespace hdb::test
