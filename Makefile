@@ -1,5 +1,5 @@
 # The commands of the README; the work is in scripts/.
-.PHONY: demo test torture build clean
+.PHONY: demo test torture coverage build clean
 
 SECONDS ?= 600
 
@@ -11,6 +11,9 @@ test: build
 
 torture: build
 	@python3 scripts/torture.py build $(SECONDS)
+
+coverage:
+	@bash scripts/coverage.sh
 
 build:
 	@bash scripts/setup.sh
