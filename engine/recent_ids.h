@@ -68,6 +68,8 @@ class LookUps {
 // Single-owner: the holder of the log.
 class RecentIds {
  public:
+  static constexpr std::size_t kIdsMax = 1u << 16;  // remembered in any case
+
   // The group's ids are in the log up to `group_end`; no running look-up began before `oldest_look_up`.
   void add(std::span<const EventId> ids, SequenceNumber group_end, SequenceNumber oldest_look_up);
 
@@ -76,8 +78,6 @@ class RecentIds {
   std::optional<SequenceNumber> conflict(std::span<const EventId> ids, SequenceNumber looked_up_to) const;
 
  private:
-  static constexpr std::size_t kIdsMax = 1u << 16;
-
   struct Hash {
     std::size_t operator()(const EventId& id) const noexcept;
   };
