@@ -126,6 +126,7 @@ Status Store::recover() {
                               std::to_string(state.version->position_end()) + " of 0 to " +
                               std::to_string(state.position_end) + "; run 'hdb-dump verify " + directory_ + "'");
   }
+  HDB_TRY(check_folders());
   id_ = state.store_id;
   epoch_ = HDB_SEEDED(use_an_epoch_twice) ? state.epoch : state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
@@ -162,6 +163,20 @@ Status Store::recover() {
   is_closed_.store(false, std::memory_order_release);
   MutexLock lock(state_mutex_);
   schedule_compactions();
+  return {};
+}
+
+// A folder may be a link to another disk, which may not be there: a new one in its place would hide what is lost.
+Status Store::check_folders() {
+  for (const std::string& folder : {log_directory(directory_), table_directory(directory_)}) {
+    const Status listed = env_.list(folder).status();
+    if (listed.code() == StatusCode::kNotFound) {
+      return Status::corruption(folder +
+                                ": is missing, and is a part of the store; bring it back (is a disk not mounted?), or "
+                                "restore the store from a backup");
+    }
+    HDB_TRY(listed);
+  }
   return {};
 }
 

@@ -136,6 +136,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Status already_a_store() const;
   Status create_files();
   Status recover();
+  Status check_folders();
   Status check_tables(const compaction::Version& version);
   Result<std::vector<std::string>> find_orphans(const compaction::Recovered& recovered);
   Status start_log(const compaction::ManifestState& state);

@@ -101,8 +101,9 @@ class FileDescriptor {
 };
 
 Result<FileDescriptor> open_file(const std::string& path, int flags) {
-  const int number = uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, kFileMode); });
-  if (number < 0) return system_error(path, (flags & O_CREAT) != 0 ? "create" : "open", errno);
+  // Not blocking: a pipe in a file's place would keep the open waiting for somebody at its other end.
+  const int number = uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, kFileMode); });
+  if (number < 0) return system_error(path, (flags & O_EXCL) != 0 ? "create" : "open", errno);
   FileDescriptor file(number);
   if (number > STDERR_FILENO) return file;
   // The host has closed a standard descriptor: what it prints must not end up in a file of the store.
@@ -114,7 +115,8 @@ Result<FileDescriptor> open_file(const std::string& path, int flags) {
 Result<std::uint64_t> regular_file_bytes(const FileDescriptor& file, const std::string& path) {
   struct stat attributes;
   if (::fstat(file.number(), &attributes) != 0) return system_error(path, "stat", errno);
-  if (!S_ISREG(attributes.st_mode)) return Status::io_error(path + ": open: not a regular file");
+  if (!S_ISREG(attributes.st_mode))
+    return Status::io_error(path + ": open: not a regular file; something else is in its place");
   return static_cast<std::uint64_t>(attributes.st_size);
 }
 
@@ -440,7 +442,12 @@ class PosixEnv final : public Env {
     }
     if (error == EEXIST) {
       struct stat attributes;
-      if (::stat(path.c_str(), &attributes) != 0) return system_error(path, "stat", errno);
+      if (::stat(path.c_str(), &attributes) != 0) {
+        if (errno != ENOENT) return system_error(path, "stat", errno);
+        return Status::io_error(path +
+                                ": create directory: a symbolic link that leads nowhere is in the way; create what it "
+                                "names, or remove it");
+      }
       if (!S_ISDIR(attributes.st_mode)) {
         return Status::io_error(path + ": create directory: a file of that name is in the way");
       }

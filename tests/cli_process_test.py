@@ -72,6 +72,14 @@ def begins(done, words):
     check(done.out.startswith(words), f"expected '{words}', got '{done.out}'")
 
 
+def wait_until(holds, message):
+    """Fails with the message only after so long that something must be wrong."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        check(time.monotonic() < deadline, message)
+        time.sleep(0.01)
+
+
 def sample(lines, start=0):
     return "".join(json.dumps({"ts": 1521911720 + n, "_path": "conn", "uid": f"C{n}", "id.orig_h": f"10.0.{n % 7}.1",
                                "id.resp_h": "10.9.9.9", "note": "x" * (n % 50)}) + "\n" for n in range(start, start + lines))
@@ -660,8 +668,9 @@ def test_stores_that_cannot_be_opened_are_named(scratch):
         refused(1, [str(locked)], "init", "--dir", locked / "store")
 
 
-def main():
-    tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+def main(names):
+    """Runs the tests among `names`, a module's globals, and exits."""
+    tests = {name: test for name, test in names.items() if name.startswith("test_")}
     chosen = sys.argv[2:] or list(tests)
     tally = {"passed": 0, "failed": 0, "skipped": 0}
     for name in chosen:
@@ -678,8 +687,8 @@ def main():
         print(f"{outcome} {name} ({time.monotonic() - begin:.1f} s){why}", flush=True)
     skipped = f", {tally['skipped']} skipped" if tally["skipped"] else ""
     print(f"{tally['passed']} passed, {tally['failed']} failed{skipped}")
-    return 1 if tally["failed"] or not tally["passed"] else 0
+    sys.exit(1 if tally["failed"] or not tally["passed"] else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(globals())
