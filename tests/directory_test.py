@@ -192,6 +192,42 @@ def test_a_read_only_directory_or_folder_is_refused_with_what_to_check(scratch):
     check(int(ok("query", "--dir", store, "--output", "count", **nobody).out) == 6, "acknowledged events are missing")
 
 
+def on_a_disk_of_its_own(scratch, script):
+    """Runs the shell script with a mount that ends with it: in $1, of 8 MiB; $0 is the executable."""
+    disk = scratch / "disk"
+    disk.mkdir(exist_ok=True)
+    unshare = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
+    mount = 'mount -t tmpfs -o size=8m none "$1"'
+    if subprocess.run([*unshare, "sh", "-c", mount, HDB, disk], capture_output=True).returncode != 0:
+        raise Skipped("a file system cannot be mounted here")
+    return subprocess.run([*unshare, "sh", "-c", f"{mount} && {script}", os.path.abspath(HDB), disk], capture_output=True, text=True,
+                          cwd=scratch, timeout=300)
+
+
+def test_a_full_file_system_is_named_and_what_was_acknowledged_is_there(scratch):
+    (scratch / "log").write_text("".join(f'{{"n":{n},"x":"{os.urandom(500).hex()}"}}\n' for n in range(20_000)))
+    done = on_a_disk_of_its_own(scratch, """
+        "$0" ingest --dir "$1/store" --format ndjson --set reserve_bytes=1MiB --set memtable_bytes=256KiB \
+            --set log_segment_bytes=256KiB --batch 100 --acks acks log
+        echo "exit $?"
+        echo "count $("$0" query --dir "$1/store" --set reserve_bytes=0 --output count)" """)
+    check("\nexit 1\n" in done.stdout, f"{done.stdout} {done.stderr}")
+    check("/disk/store/" in done.stderr and "free space" in done.stderr, f"{done.stdout} {done.stderr}")
+    acknowledged = sum(int(line.split()[1]) for line in (scratch / "acks").read_text().splitlines())
+    check(acknowledged > 1000 and f"count {acknowledged}\n" in done.stdout, f"{acknowledged} acknowledged: {done.stdout}")
+
+
+def test_a_file_system_that_is_mounted_read_only_is_named(scratch):
+    log_of(scratch)
+    done = on_a_disk_of_its_own(scratch, """
+        "$0" ingest --dir "$1/store" --format ndjson --set reserve_bytes=0 "a log" && mount -o remount,ro "$1" &&
+        for verb in "query --dir $1/store" "verify --dir $1/store" "init --dir $1/new"; do "$0" $verb; echo "exit $?"; done
+        """)
+    check(done.stdout.count("exit 1\n") == 3, f"{done.stdout} {done.stderr}")
+    told = done.stderr.splitlines()
+    check(len(told) == 3 and all("mounted read-only" in line for line in told), done.stderr)
+
+
 def test_a_store_on_a_file_system_in_memory_works(scratch):
     memory = pathlib.Path("/dev/shm")
     if not memory.is_dir() or not os.access(memory, os.W_OK):
