@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <new>
 
+#include <malloc.h>
+
 namespace hdb::test {
 
 namespace {
@@ -14,6 +16,20 @@ std::atomic<bool> is_armed{false};
 std::atomic<bool> is_each_after{false};
 std::atomic<std::int64_t> left{0};  // allocations before the one that fails
 std::atomic<bool> has_met{false};
+
+// Bytes of operator new: relaxed, as each is a sum.
+std::atomic<std::int64_t> live{0};
+std::atomic<std::int64_t> peak{0};
+
+void add_live(std::int64_t bytes) noexcept {
+  const std::int64_t now = live.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  std::int64_t highest = peak.load(std::memory_order_relaxed);
+  while (highest < now && !peak.compare_exchange_weak(highest, now, std::memory_order_relaxed)) continue;
+}
+
+std::int64_t size_of(void* memory) noexcept {
+  return static_cast<std::int64_t>(::malloc_usable_size(memory));
+}
 
 bool fails_now() noexcept {
   if (!is_armed.load(std::memory_order_relaxed)) return false;
@@ -26,10 +42,26 @@ bool fails_now() noexcept {
 void* allocate(std::size_t bytes, std::size_t alignment) {
   if (fails_now()) throw std::bad_alloc();
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  add_live(static_cast<std::int64_t>(bytes));  // before it is known whether there is as much: asking for it counts
   void* const memory = alignment <= alignof(std::max_align_t) ? std::malloc(bytes == 0 ? 1 : bytes)
                                                               : std::aligned_alloc(alignment, rounded);
+  add_live((memory == nullptr ? 0 : size_of(memory)) - static_cast<std::int64_t>(bytes));
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
+}
+
+void* allocate_or_null(std::size_t bytes) noexcept {
+  try {
+    return allocate(bytes, alignof(std::max_align_t));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+void release(void* memory) noexcept {
+  if (memory == nullptr) return;
+  live.fetch_sub(size_of(memory), std::memory_order_relaxed);
+  std::free(memory);
 }
 
 }  // namespace
@@ -49,6 +81,15 @@ bool FailingAllocations::has_failed() noexcept {
   return has_met.load(std::memory_order_relaxed);
 }
 
+PeakMemory::PeakMemory() noexcept : begin_(live.load(std::memory_order_relaxed)) {
+  peak.store(begin_, std::memory_order_relaxed);
+}
+
+std::uint64_t PeakMemory::bytes() const noexcept {
+  const std::int64_t highest = peak.load(std::memory_order_relaxed) - begin_;
+  return highest < 0 ? 0 : static_cast<std::uint64_t>(highest);
+}
+
 }  // namespace hdb::test
 
 void* operator new(std::size_t bytes) {
@@ -64,32 +105,32 @@ void* operator new[](std::size_t bytes, std::align_val_t alignment) {
   return hdb::test::allocate(bytes, static_cast<std::size_t>(alignment));
 }
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  return hdb::test::fails_now() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+  return hdb::test::allocate_or_null(bytes);
 }
 void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
-  return hdb::test::fails_now() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+  return hdb::test::allocate_or_null(bytes);
 }
 void operator delete(void* memory) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }
 void operator delete[](void* memory) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }
 void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }
 void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }
 void operator delete[](void* memory, std::align_val_t) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }
 void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
+  hdb::test::release(memory);
 }

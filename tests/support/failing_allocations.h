@@ -1,4 +1,5 @@
-// tests/support/failing_allocations.h: operator new of the executable this is linked into, made to fail on demand.
+// tests/support/failing_allocations.h: operator new of the executable this is linked into, made to fail on demand, and
+// counted.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,20 @@ class FailingAllocations {
 
   // Whether there have been as many allocations as that.
   static bool has_failed() noexcept;
+};
+
+// The most bytes that operator new had given out at one moment, or was asked for beyond what it had, since this was
+// made; less what it had given out then. One at a time, for all threads. What C libraries take by malloc is not in it.
+class PeakMemory {
+ public:
+  PeakMemory() noexcept;
+  PeakMemory(const PeakMemory&) = delete;
+  PeakMemory& operator=(const PeakMemory&) = delete;
+
+  std::uint64_t bytes() const noexcept;
+
+ private:
+  std::int64_t begin_;
 };
 
 }  // namespace hdb::test
