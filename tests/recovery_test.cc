@@ -140,6 +140,50 @@ TEST_CASE("a log that lost the segments of the last open is refused") {
   check_refused(env, "store/wal");
 }
 
+TEST_CASE("log segments under each other's names are refused") {
+  MemoryEnv env;
+  for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+    {
+      const TestStore store = opened(env);
+      append(store, 50);
+      store.clock->advance(std::chrono::seconds(1));
+      store.background->run_timers();
+      env.crash_at(env.operations());
+    }
+    env.crash(seed);
+  }
+  const std::vector<std::string> segments = env.list("store/wal").value();
+  REQUIRE(segments.size() == 2);
+  REQUIRE(env.rename("store/wal/" + segments[0], "store/wal/aside").ok());
+  REQUIRE(env.rename("store/wal/" + segments[1], "store/wal/" + segments[0]).ok());
+  REQUIRE(env.rename("store/wal/aside", "store/wal/" + segments[1]).ok());
+  check_refused(env, "store/wal");
+}
+
+TEST_CASE("a store without its folder of logs or of tables is refused, and the folder is not made anew") {
+  MemoryEnv env;
+  {
+    const TestStore store = opened(env);
+    append(store, 50);
+    REQUIRE(store->close().ok());
+  }
+  for (const std::string missing : {"store/wal", "store/sstables"}) {
+    MemoryEnv without;
+    for (const std::string directory : {"store", "store/wal", "store/sstables"}) {
+      if (directory != missing) REQUIRE(without.create_directory(directory).ok());
+    }
+    for (const std::string& path : files_of(env)) {
+      const auto content = read_file(env, path, kFileBytesMax);
+      if (content.ok() && !path.starts_with(missing)) REQUIRE(replace_file(without, path, bytes_of(*content)).ok());
+    }
+    const Status refused = open_store(without, "store", shrunk(presets::durable()), 8).status();
+    CHECK(refused.code() == StatusCode::kCorruption);
+    CHECK_MESSAGE(refused.message().find(missing + ": is missing") != std::string_view::npos,
+                  std::string(refused.message()));
+    CHECK(without.list(missing).status().code() == StatusCode::kNotFound);
+  }
+}
+
 TEST_CASE("a missing or shortened table is found by the open, before anything is deleted for the manifest's sake") {
   for (const bool is_cut : {false, true}) {
     CAPTURE(is_cut);
