@@ -220,9 +220,12 @@ def test_a_full_file_system_is_named_and_what_was_acknowledged_is_there(scratch)
 def test_a_file_system_that_is_mounted_read_only_is_named(scratch):
     log_of(scratch)
     done = on_a_disk_of_its_own(scratch, """
-        "$0" ingest --dir "$1/store" --format ndjson --set reserve_bytes=0 "a log" && mount -o remount,ro "$1" &&
+        "$0" ingest --dir "$1/store" --format ndjson --set reserve_bytes=0 "a log" || exit
+        mount -o remount,ro "$1" || { echo "not remounted"; exit; }
         for verb in "query --dir $1/store" "verify --dir $1/store" "init --dir $1/new"; do "$0" $verb; echo "exit $?"; done
         """)
+    if "not remounted" in done.stdout:
+        raise Skipped("a file system cannot be made read-only here")
     check(done.stdout.count("exit 1\n") == 3, f"{done.stdout} {done.stderr}")
     told = done.stderr.splitlines()
     check(len(told) == 3 and all("mounted read-only" in line for line in told), done.stderr)
