@@ -65,7 +65,7 @@ class Visibility : public std::enable_shared_from_this<Visibility> {
     Published at;
   };
 
-  Visibility(std::shared_ptr<const ReadView> view, Published published) noexcept
+  Visibility(std::shared_ptr<const ReadView> view, Published published)
       : view_(std::move(view)), published_(published) {}
 
   // --- readers
