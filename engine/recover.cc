@@ -114,8 +114,8 @@ Status Store::create_files() {
 }
 
 Status Store::recover() {
-  const compaction::Recovered recovered = HDB_TRY(compaction::recover(env_, directory_));
-  compaction::ManifestState state = recovered.state;
+  compaction::Recovered recovered = HDB_TRY(compaction::recover(env_, directory_));
+  compaction::ManifestState& state = recovered.state;
   if (state.is_copy) {  // from here on it goes its own way
     state.store_id = make_store_id(seed_);
     state.is_copy = false;
@@ -132,11 +132,6 @@ Status Store::recover() {
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
   HDB_TRY(check_tables(*state.version));
   const std::vector<std::string> orphans = HDB_TRY(find_orphans(recovered));
-  {
-    MutexLock manifest_lock(manifest_mutex_);
-    manifest_ = HDB_TRY(compaction::Manifest::create(env_, directory_, state, recovered.edit_number,
-                                                     [this] { return next_file_number(); }));
-  }
   auto first_view = std::make_shared<ReadView>();
   {
     MutexLock log_lock(log_mutex_);
@@ -153,7 +148,7 @@ Status Store::recover() {
     first_view->version = version_;
     visibility_ = std::make_shared<Visibility>(std::move(first_view), Published{next_sequence_, next_position_});
   }
-  HDB_TRY(start_log(state));
+  HDB_TRY(start_log(recovered));
   // Last: until the log was read nobody knows that the manifest is not the one that lost its end.
   for (const std::string& path : orphans) {
     const Status removed = env_.remove(path);
@@ -220,19 +215,17 @@ Result<std::vector<std::string>> Store::find_orphans(const compaction::Recovered
   return orphans;
 }
 
-// Applies the log to the memtable; one that fills is flushed before the next begins, so that memory stays bounded.
-Status Store::replay_group(const wal::Group& group) {
-  const std::shared_ptr<const SealedMemTable> full = apply_group(group);
-  if (full == nullptr) return {};
+// A memtable that fills is flushed before the next begins, so that memory stays bounded.
+Status Store::flush_replayed(const std::shared_ptr<const SealedMemTable>& full) {
   // The floor that the flush records must be durable, and a process that died may have left it to the page cache.
-  auto segment = HDB_TRY(env_.open_log(segment_path(directory_, group.end.segment)));
+  auto segment = HDB_TRY(env_.open_log(segment_path(directory_, full->log_end.segment)));
   HDB_TRY(segment->sync());
   HDB_TRY(segment->close());
   HDB_TRY(env_.sync_directory(log_directory(directory_)));
   return write_flush(full);
 }
 
-// The memtable, sealed, if the group filled it.
+// Applies a group of the log to the memtable; the memtable, sealed, if the group filled it.
 std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group) {
   MutexLock log_lock(log_mutex_);
   std::shared_ptr<MemTable> memtable;
@@ -272,7 +265,18 @@ std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group
   return full;
 }
 
-Status Store::start_log(const compaction::ManifestState& state) {
+// The fresh manifest of this open replaces the one it was made from, so it comes when the log, from its floor and with
+// its epochs, has been found to be the one that this manifest speaks of: a misread one must not replace the true one.
+Status Store::begin_manifest(const compaction::Recovered& recovered) {
+  MutexLock manifest_lock(manifest_mutex_);
+  if (manifest_ != nullptr) return {};
+  manifest_ = HDB_TRY(compaction::Manifest::create(env_, directory_, recovered.state, recovered.edit_number,
+                                                   [this] { return next_file_number(); }));
+  return {};
+}
+
+Status Store::start_log(const compaction::Recovered& recovered) {
+  const compaction::ManifestState& state = recovered.state;
   wal::WriterStart start;
   start.store_id = id_;
   start.epoch = epoch_;
@@ -285,8 +289,14 @@ Status Store::start_log(const compaction::ManifestState& state) {
                               .next_sequence = state.next_sequence,
                               .next_position = state.position_end};
   if (state.is_log_open) {
-    const wal::ReplayEnd end =
-        HDB_TRY(wal::replay(env_, directory_, from, [this](const wal::Group& group) { return replay_group(group); }));
+    const auto apply = [this, &recovered](const wal::Group& group) -> Status {
+      const std::shared_ptr<const SealedMemTable> full = apply_group(group);
+      if (full == nullptr) return {};
+      HDB_TRY(begin_manifest(recovered));
+      return flush_replayed(full);
+    };
+    const wal::ReplayEnd end = HDB_TRY(wal::replay(env_, directory_, from, apply));
+    HDB_TRY(begin_manifest(recovered));
     HDB_TRY(wal::cut_tail(env_, directory_, end));
     counters_.recovered_groups.store(end.groups, std::memory_order_relaxed);
     counters_.torn_tail_bytes_cut.store(end.torn_bytes, std::memory_order_relaxed);
@@ -300,6 +310,7 @@ Status Store::start_log(const compaction::ManifestState& state) {
     last_commit_time_ = std::max(last_commit_time_, end.last_commit_time);
   } else {
     HDB_TRY(wal::check_closed(env_, directory_, from));
+    HDB_TRY(begin_manifest(recovered));
     HDB_TRY(remove_log_files());
     if (state.log_floor.segment.raw() > 0) start.segment = state.log_floor.segment;
   }

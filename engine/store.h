@@ -139,9 +139,10 @@ class Store : public std::enable_shared_from_this<Store> {
   Status check_folders();
   Status check_tables(const compaction::Version& version);
   Result<std::vector<std::string>> find_orphans(const compaction::Recovered& recovered);
-  Status start_log(const compaction::ManifestState& state);
-  Status replay_group(const wal::Group& group);
+  Status begin_manifest(const compaction::Recovered& recovered);
+  Status start_log(const compaction::Recovered& recovered);
   std::shared_ptr<const SealedMemTable> apply_group(const wal::Group& group);
+  Status flush_replayed(const std::shared_ptr<const SealedMemTable>& full);
 
   // commit.cc
   struct Fresh;  // the events of a batch the store does not have yet
