@@ -82,7 +82,8 @@ Result<AppendResult> Store::append(const Batch& batch) {
     pending.ids = fresh.ids;
     pending.looked_up_to = fresh.looked_up_to;
     pending.is_done = false;
-    if (HDB_SEEDED(trust_an_old_look_up_of_ids)) background_->sleep(std::chrono::microseconds(200));  // shows more often
+    if (HDB_SEEDED(trust_an_old_look_up_of_ids))
+      background_->sleep(std::chrono::microseconds(200));  // shows more often
     HDB_TRY(wait_for_room(weight_of(pending.batch)));
     commit_queue_.run(pending, [this] { lead_commit(); });
     if (pending.outcome == PendingAppend::Outcome::kRetry) {
@@ -312,7 +313,7 @@ Status Store::apply(PendingAppend& pending) {
 }
 
 Status Store::make_active_writable(std::uint64_t group_bytes) {
-  if (!reserve_.is_held() && !reserve_.take()) {
+  if (!reserve_.is_held() && !HDB_SEEDED(give_kept_space_to_appends) && !reserve_.take()) {
     return Status::error(StatusCode::kNoSpace, reserve_path(directory_) + ": no space to keep " +
                                                    std::to_string(options_.reserve_bytes) +
                                                    " bytes free for flushes; free space, or lower reserve_bytes");

@@ -277,6 +277,7 @@ Status Store::begin_manifest(const compaction::Recovered& recovered) {
 
 Status Store::start_log(const compaction::Recovered& recovered) {
   const compaction::ManifestState& state = recovered.state;
+  if (HDB_SEEDED(replace_the_manifest_before_the_log_is_read)) HDB_TRY(begin_manifest(recovered));
   wal::WriterStart start;
   start.store_id = id_;
   start.epoch = epoch_;

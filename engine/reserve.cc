@@ -1,5 +1,6 @@
 #include "engine/reserve.h"
 
+#include "base/seeded_defect.h"
 #include "engine/ready_errors.h"
 #include "io/file_name.h"
 
@@ -32,7 +33,7 @@ bool Reserve::take() noexcept {
 }
 
 bool Reserve::release() noexcept {
-  if (bytes_ == 0) return false;
+  if (bytes_ == 0 || HDB_SEEDED(flush_without_the_kept_space)) return false;
   MutexLock lock(mutex_);
   is_held_.store(false, std::memory_order_relaxed);
   return without_exceptions([this] { return env_.remove(path_); }).ok();

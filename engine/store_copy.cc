@@ -49,6 +49,7 @@ class StoreCopy {
         HDB_TRY(sstable::verify_table(env_, table_path(to_, table->number), table->number, table.get()));
       }
     }
+    if (HDB_SEEDED(forget_the_sync_of_copied_names)) return {};
     return env_.sync_directory(table_directory(to_));
   }
 

@@ -52,7 +52,8 @@ class LogFile {
   // Starts writing the pieces as one run at `offset`, below what was prepared. With `is_durable` the write counts as
   // done only when it is on the device. The pieces must live until wait().
   virtual Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) = 0;
-  // Returns when the write is done, with the bytes written: always all of them, or an error. Each ticket once.
+  // Returns when the write is done, with the bytes written: fewer than submitted where the device took no more, and
+  // then nobody will write the rest. Each ticket once.
   virtual Result<std::uint64_t> wait(Ticket ticket) = 0;
   // Makes every waited-for write durable. Never retried after an error.
   virtual Status sync() = 0;

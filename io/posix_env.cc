@@ -127,6 +127,7 @@ Status close_file(FileDescriptor& file, const std::string& path) {
 }
 
 Status sync_file(const FileDescriptor& file, const std::string& path) {
+  if (HDB_SEEDED(sync_again_after_an_error) && ::fdatasync(file.number()) == 0) return {};
   if (uninterrupted([&] { return ::fdatasync(file.number()); }) != 0) return system_error(path, "sync", errno);
   return {};
 }
@@ -170,6 +171,7 @@ Result<std::uint64_t> write_at(const FileDescriptor& file, const std::string& pa
     queue.drop(static_cast<std::size_t>(written));
     if (HDB_SEEDED(lose_what_a_short_write_left)) queue.drop(~std::size_t{0} / 2);
     done += static_cast<std::uint64_t>(written);
+    if (HDB_SEEDED(write_the_rest_at_the_begin)) offset -= static_cast<std::uint64_t>(written);
   }
   return done;
 }
@@ -193,6 +195,7 @@ class PosixRandomAccessFile final : public RandomAccessFile {
                                   std::to_string(offset));
       }
       done += static_cast<std::size_t>(got);
+      if (HDB_SEEDED(take_a_short_read_for_a_whole_one)) break;
     }
     return {};
   }
@@ -249,7 +252,8 @@ class PosixLogFile final : public LogFile {
     HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
     const std::uint64_t written = HDB_TRY(write_at(file_, path_, offset, pieces));
     if (is_durable) HDB_TRY(sync_file(file_, path_));
-    done_.push_back({++last_ticket_, written});
+    if (!HDB_SEEDED(give_a_ticket_twice) || last_ticket_ == 0) ++last_ticket_;
+    done_.push_back({last_ticket_, written});
     return last_ticket_;
   }
 

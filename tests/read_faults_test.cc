@@ -112,14 +112,21 @@ std::size_t batches_in(Engine& engine, const Written& written, Model& model) {
   return model.events.size() == events ? count : written.batches.size() + 1;
 }
 
-// Whether an error says which bytes of which file: "store/...", then a number.
+// Whether an error says which bytes of which file: "store/...", then a number; or, of what a file begins with, that the
+// file is another one.
 std::string flaw_of(const Status& error) {
   const std::string_view text = error.message();
   const bool is_damage = error.code() == StatusCode::kCorruption || error.code() == StatusCode::kUnsupported;
   const std::size_t file = std::min({text.find("store/"), text.find("backup/"), text.find("restored/")});
   const bool has_place = file != std::string_view::npos && (text.find("offset ", file) != std::string_view::npos ||
                                                             text.find("byte ", file) != std::string_view::npos);
-  const bool is_whole_file = file != std::string_view::npos && text.find("CURRENT", file) != std::string_view::npos;
+  bool is_whole_file = false;
+  for (const std::string_view of_a_begin :
+       {"CURRENT", "header", "magic", "is not a manifest", "version", "written as"}) {
+    is_whole_file |= file != std::string_view::npos && text.find(of_a_begin, file) != std::string_view::npos;
+  }
+  // A manifest that lost its end, and so speaks of an earlier log.
+  is_whole_file |= text.find("missing, though the log is needed") != std::string_view::npos;
   return is_damage && (has_place || is_whole_file) ? "" : "an error without its place: " + std::string(text);
 }
 

@@ -73,7 +73,8 @@ Status Writer::poison(const Status& error) {
 
 // A full disk is the one error that leaves the log as it was.
 Status Writer::preparing_failed(const Status& error) {
-  return error.code() == StatusCode::kNoSpace ? error : poison(error);
+  const bool may_go_on = error.code() == StatusCode::kNoSpace && !HDB_SEEDED(stop_the_log_on_a_full_disk);
+  return may_go_on ? error : poison(error);
 }
 
 Status Writer::list_older_segments() {
@@ -119,6 +120,7 @@ Status Writer::prepare(std::uint64_t batch_bytes) {
 Status Writer::start_segment() {
   if (!first_error_.ok()) return stopped();
   if (end_ > kSegmentHeaderBytes) HDB_TRY(roll(0));
+  if (HDB_SEEDED(forget_the_sync_of_a_floor)) return {};
   return sync_files();
 }
 
@@ -179,6 +181,13 @@ Status Writer::write_at(std::uint64_t offset, std::span<const ByteView> pieces, 
   if (!ticket.ok()) return poison(ticket.status());
   const Result<std::uint64_t> written = file_->wait(ticket.value());
   if (!written.ok()) return poison(written.status());
+  std::uint64_t bytes = 0;
+  for (const ByteView piece : pieces) bytes += piece.size();
+  if (written.value() != bytes && !HDB_SEEDED(take_a_short_completion_for_a_whole_one)) {
+    return poison(Status::io_error(file_->path() + ": write at byte " + std::to_string(offset) + ": only " +
+                                   std::to_string(written.value()) + " of " + std::to_string(bytes) +
+                                   " bytes were written"));
+  }
   if (is_durable) ++syncs_;
   return {};
 }

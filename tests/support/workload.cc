@@ -38,6 +38,7 @@ Workload::Workload(Env& env, std::uint64_t seed) : env_(env), seed_(seed), rando
 
 Status Workload::open(std::uint64_t seed) {
   store_.reset();
+  is_closing_ = false;
   store_ = HDB_TRY(open_store(env_, "store", workload_options(), seed));
   return {};
 }
@@ -46,6 +47,7 @@ Status Workload::close() {
   const Stats stats = (*store_)->stats();
   flushes += stats.flushes;
   compactions += stats.compactions;
+  is_closing_ = true;
   HDB_TRY((*store_)->close());
   durable_batches = batches.size();
   return {};

@@ -26,7 +26,8 @@ class Workload {
   Status run();
 
   TestStore& store() { return *store_; }
-  bool is_open() const noexcept { return store_.has_value() && store_->engine != nullptr; }
+  // Whether there is one that nobody has begun to close.
+  bool is_open() const noexcept { return store_.has_value() && !is_closing_; }
 
   std::vector<ModelBatch> batches;        // submitted, in order; each has at least one event
   std::size_t acknowledged_batches = 0;   // of these
@@ -45,6 +46,7 @@ class Workload {
   const std::uint64_t seed_;
   std::mt19937_64 random_;
   std::optional<TestStore> store_;
+  bool is_closing_ = false;
 };
 
 // Checks that the engine holds the first of the batches, each whole, and nothing else; how many these are.
