@@ -15,6 +15,7 @@
 #include <hdb/engine.h>
 
 #include "tests/support/events.h"
+#include "tests/support/faults.h"
 #include "tests/support/test_store.h"
 
 namespace hdb::test {
@@ -67,6 +68,7 @@ std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, s
   std::thread killer([child, lifetime] {
     std::this_thread::sleep_for(lifetime);
     kill(child, SIGKILL);
+    count_fault(Fault::kKilledProcess);
   });
   std::vector<Acknowledged> acknowledged;
   Acknowledged line;

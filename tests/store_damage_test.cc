@@ -163,6 +163,8 @@ void for_each_damage(const Saved& saved, std::uint64_t seed,
       if (random() % one_in != 0) continue;
       Buffer flipped = whole;
       flipped[at] ^= static_cast<std::byte>(1u << random() % 8);
+      count_fault(Fault::kDamagedFile);
+      count_fault(Fault::kDamagedFile);
       try_one(path, bytes_of(flipped), "byte " + std::to_string(at) + " flipped");
       try_one(path, bytes_of(whole).first(at), "cut to " + std::to_string(at) + " bytes");
     }

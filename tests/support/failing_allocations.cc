@@ -7,6 +7,8 @@
 
 #include <malloc.h>
 
+#include "tests/support/faults.h"
+
 namespace hdb::test {
 
 namespace {
@@ -36,6 +38,7 @@ bool fails_now() noexcept {
   const std::int64_t before = left.fetch_sub(1, std::memory_order_relaxed);
   if (before > 0 || (before < 0 && !is_each_after.load(std::memory_order_relaxed))) return false;
   has_met.store(true, std::memory_order_relaxed);
+  count_fault(Fault::kFailedAllocation);
   return true;
 }
 
