@@ -114,7 +114,8 @@ Status Store::create_files() {
 }
 
 Status Store::recover() {
-  compaction::Recovered recovered = HDB_TRY(compaction::recover(env_, directory_));
+  const compaction::Recovered on_disk = HDB_TRY(compaction::recover(env_, directory_));
+  compaction::Recovered recovered = on_disk;  // and what this open makes of it
   compaction::ManifestState& state = recovered.state;
   if (state.is_copy) {  // from here on it goes its own way
     state.store_id = make_store_id(seed_);
@@ -131,7 +132,7 @@ Status Store::recover() {
   epoch_ = HDB_SEEDED(use_an_epoch_twice) ? state.epoch : state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
   HDB_TRY(check_tables(*state.version));
-  const std::vector<std::string> orphans = HDB_TRY(find_orphans(recovered));
+  const std::vector<std::string> orphans = HDB_TRY(find_orphans(on_disk));
   auto first_view = std::make_shared<ReadView>();
   {
     MutexLock log_lock(log_mutex_);
