@@ -179,6 +179,11 @@ TEST_CASE("a formatted time reads back to the same nanosecond") {
     REQUIRE(again.ok());
     REQUIRE(again.value() == time);
   }
+  CHECK(format_time(Timestamp::min()) == "1677-09-21T00:12:43.145224192Z");
+  CHECK(format_time(Timestamp::max()) == "2262-04-11T23:47:16.854775807Z");
+  CHECK(format_time(Timestamp(std::chrono::nanoseconds(-1))) == "1969-12-31T23:59:59.999999999Z");
+  for (const Timestamp time : {Timestamp::min(), Timestamp::max()})
+    CHECK(parse_time(format_time(time)).value() == time);
 }
 
 TEST_CASE("packed files of any number of members read as their text") {

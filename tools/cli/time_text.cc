@@ -65,6 +65,10 @@ std::optional<std::int64_t> take_fraction(std::string_view& text, unsigned place
 
 // Seconds and nanoseconds as one count; empty if they are outside the years 1677..2262 that 64 bits reach.
 std::optional<Timestamp> checked_time(std::int64_t seconds, std::int64_t ns) {
+  if (seconds < 0 && ns > 0) {  // towards zero first: the earliest second does not fit as a whole
+    ++seconds;
+    ns -= kNsPerSecond;
+  }
   std::int64_t total = 0;
   if (__builtin_mul_overflow(seconds, kNsPerSecond, &total) || __builtin_add_overflow(total, ns, &total)) {
     return std::nullopt;
@@ -212,9 +216,13 @@ Result<Timestamp> parse_time(std::string_view text, Timestamp now) {
 }
 
 std::string format_time(Timestamp time) {
-  const auto day = std::chrono::floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(time - day);
+  // Not by std::chrono::floor: in nanoseconds, the begin of the earliest day overflows.
+  constexpr std::int64_t kNsPerDay = 86'400 * kNsPerSecond;
+  const std::int64_t count = time.time_since_epoch().count();
+  const bool is_within_earlier_day = count % kNsPerDay < 0;
+  const std::chrono::days days(count / kNsPerDay - (is_within_earlier_day ? 1 : 0));
+  const std::chrono::year_month_day date{std::chrono::sys_days(days)};
+  const std::chrono::hh_mm_ss clock(nanoseconds(count % kNsPerDay + (is_within_earlier_day ? kNsPerDay : 0)));
   std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
                                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
                                  clock.hours().count(), clock.minutes().count(), clock.seconds().count());

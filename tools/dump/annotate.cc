@@ -88,13 +88,17 @@ std::string quoted(std::string_view text, std::size_t bytes_max) {
 }
 
 std::string rfc3339(Timestamp time) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  const auto days = std::chrono::floor<std::chrono::days>(seconds);
-  const std::chrono::year_month_day date(days);
-  const std::chrono::hh_mm_ss clock(seconds - days);
+  // Not by std::chrono::floor: in nanoseconds, the begin of the earliest day overflows.
+  constexpr std::int64_t kNsPerDay = 86'400'000'000'000;
+  const std::int64_t count = time.time_since_epoch().count();
+  const bool is_within_earlier_day = count % kNsPerDay < 0;
+  const std::chrono::days days(count / kNsPerDay - (is_within_earlier_day ? 1 : 0));
+  const std::chrono::year_month_day date{std::chrono::sys_days(days)};
+  const std::chrono::hh_mm_ss clock(
+      std::chrono::nanoseconds(count % kNsPerDay + (is_within_earlier_day ? kNsPerDay : 0)));
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", static_cast<int>(date.year()),
                      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count(), (time - seconds).count());
+                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
 void Annotator::object(std::string_view name, std::uint64_t offset) {
