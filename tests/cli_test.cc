@@ -367,6 +367,24 @@ TEST_CASE("Zeek's tab-separated form gives the same attributes, with unset field
   CHECK(!resumed.parse("#types\ttime").ok());
 }
 
+TEST_CASE(
+    "of Zeek's header lines those in effect are kept, one of each kind, as they are taken where a file is resumed") {
+  const Mapping mapping = Mapping::parse(zeek_mapping(), "zeek.toml").value();
+  LineParser parser(InputFormat::kZeek, mapping, false);
+  REQUIRE(parser.begin_file("logs/x.log", {}).ok());
+  for (int round = 0; round < 100; ++round) {
+    const std::string path = "#path\tlog" + std::to_string(round);
+    REQUIRE(parser.parse("#fields\tuid\tid.orig_h\r\r").ok());
+    REQUIRE(parser.parse(round % 2 == 0 ? "#types\tstring\taddr" : "#comment").ok());
+    REQUIRE(parser.parse(path).ok());
+  }
+  const std::vector<std::string> headers = parser.headers();
+  CHECK(headers == std::vector<std::string>{"#fields\tuid\tid.orig_h", "#path\tlog99"});
+  REQUIRE(parser.begin_file("logs/x.log", headers).ok());
+  CHECK(parser.headers() == headers);
+  CHECK(parser.parse("C1\t10.0.0.1").value()->host == "10.0.0.1");
+}
+
 TEST_CASE("a line that is no UTF-8, no JSON object or over a limit is refused with the reason") {
   const Mapping mapping = mapping_of("type = ['t']\ntags = [{ prefix = 'k:', fields = ['tags'] }]\ntime = ['ts']");
   LineParser parser(InputFormat::kNdjson, mapping, false);

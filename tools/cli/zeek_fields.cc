@@ -49,8 +49,12 @@ void split(std::string_view text, std::string_view separator, std::vector<std::s
 Status ZeekFields::take_header(std::string_view line) {
   if (line.size() > kHeaderBytesMax) return Status::invalid_argument("the Zeek header line is longer than 64 KiB");
   if (!is_utf8(line)) return Status::invalid_argument("the Zeek header line is not UTF-8");
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  const std::string_view name = line.substr(0, line.find_first_of(separator_ + ' '));
+  // All of them: what is kept for a resume must be taken there as it was here.
+  while (line.ends_with('\r')) line.remove_suffix(1);
+  const auto name_of = [this](std::string_view header) {
+    return header.substr(0, header.find_first_of(separator_ + ' '));
+  };
+  const std::string_view name = name_of(line);
   std::string_view rest = line.substr(name.size());
   if (name == "#separator") {
     // The first line of a header: what was before it no longer holds. It alone is separated by a blank.
@@ -88,6 +92,11 @@ Status ZeekFields::take_header(std::string_view line) {
   } else {
     return {};  // #open, #close and comments say nothing about fields
   }
+  // What is no longer in effect is dropped: a file may say the same for ever.
+  std::erase_if(headers_, [&](const std::string& header) {
+    const std::string_view earlier = name_of(header);
+    return earlier == name || (name == "#fields" && earlier == "#types");
+  });
   headers_.emplace_back(line);
   return {};
 }
