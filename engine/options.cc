@@ -9,15 +9,8 @@
 #include <variant>
 
 #include "base/bytes.h"
+#include "base/toml.h"
 #include "io/env.h"
-
-// The library in the distribution is built with exceptions; the header alone, without.
-#undef TOML_HEADER_ONLY
-#undef TOML_SHARED_LIB
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
 
 namespace hdb {
 

@@ -192,6 +192,17 @@ TEST_CASE("a file's mistakes are named with file and line") {
   CHECK(load_options("/nonexistent/hdb.toml").status().code() == StatusCode::kNotFound);
 }
 
+TEST_CASE("a file that is no TOML is an error, also where its parser would assert or run into the unreachable") {
+  for (const std::string_view content :
+       {"[[[\n", "a = [", "gr\u00f6\u00dfe = 1\n", "a.\u00e9.b = {", "= 1", "\"", "[a]]"}) {
+    CAPTURE(content);
+    const TemporaryFile file(content);
+    const auto options = load_options(file.path());
+    CHECK(options.status().code() == StatusCode::kInvalidArgument);
+    CHECK(has(options.status().message(), file.path().string() + ":1: "));
+  }
+}
+
 TEST_CASE("a file may start from a preset, wherever it names it") {
   const TemporaryFile file("block_bytes = \"64KiB\"\npreset = \"archive\"\n");
   const auto loaded = load_options(file.path());

@@ -7,17 +7,10 @@
 
 #include "base/bytes.h"
 #include "base/record.h"
+#include "base/toml.h"
 #include "tools/cli/embedded_mappings.h"
 #include "tools/cli/input_stream.h"
 #include "tools/cli/time_text.h"
-
-// The library in the distribution is built with exceptions; the header alone, without.
-#undef TOML_HEADER_ONLY
-#undef TOML_SHARED_LIB
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
 
 namespace hdb::cli {
 
