@@ -41,7 +41,8 @@ Buffer encode_event_index(const std::vector<EventBlockEntry>& blocks) {
   return to;
 }
 
-Result<std::vector<EventBlockEntry>> decode_event_index(ByteView bytes, std::uint64_t entry_count) {
+Result<std::vector<EventBlockEntry>> decode_event_index(ByteView bytes, std::uint64_t entry_count,
+                                                        std::uint64_t data_end) {
   std::vector<EventBlockEntry> blocks;
   Cursor cursor(bytes);
   std::uint64_t first = 0;
@@ -51,9 +52,15 @@ Result<std::vector<EventBlockEntry>> decode_event_index(ByteView bytes, std::uin
   while (!cursor.at_end()) {
     const std::uint64_t count = HDB_TRY(cursor.varint());
     const std::uint64_t stored = HDB_TRY(cursor.varint());
-    if (count == 0 || count > entry_count - first || stored > UINT32_MAX) {
+    const std::uint64_t raw_bytes_max = std::max<std::uint64_t>(stored, kCompressedBlockBytesMax);
+    if (count == 0 || count > entry_count - first || stored > UINT32_MAX ||
+        count > raw_bytes_max / kRecordHeaderBytes) {
       return Status::corruption("event index entry " + std::to_string(blocks.size()) + " has " + std::to_string(count) +
                                 " events in " + std::to_string(stored) + " bytes");
+    }
+    if (offset + stored + kBlockTrailerBytes > data_end) {
+      return Status::corruption("event index entry " + std::to_string(blocks.size()) + " ends behind byte " +
+                                std::to_string(data_end) + ", where the data blocks end at the latest");
     }
     time += unzigzag(HDB_TRY(cursor.varint()));
     commit_time += unzigzag(HDB_TRY(cursor.varint()));

@@ -30,8 +30,10 @@ struct EventBlockEntry {
 };
 
 Buffer encode_event_index(const std::vector<EventBlockEntry>& blocks);
-// Blocks without gaps from offset 0 and position 0, with entry_count records in all.
-Result<std::vector<EventBlockEntry>> decode_event_index(ByteView bytes, std::uint64_t entry_count);
+// Blocks without gaps from offset 0 and position 0, with entry_count records in all, that end at or before `data_end`:
+// how many there are is bounded by the file, not by what an index decompresses to.
+Result<std::vector<EventBlockEntry>> decode_event_index(ByteView bytes, std::uint64_t entry_count,
+                                                        std::uint64_t data_end);
 
 // Single-owner.
 class EventBlockBuilder {

@@ -16,6 +16,10 @@ bool meets(const TimeRange& range, Timestamp min, Timestamp max) noexcept {
   return (!range.from || max >= *range.from) && (!range.to || min < *range.to);
 }
 
+std::optional<std::uint32_t> next_of(const PositionSet& positions, std::uint32_t position) {
+  return position == UINT32_MAX ? std::nullopt : positions.next_at_or_after(position + 1);
+}
+
 }  // namespace
 
 EventTable::EventTable() = default;
@@ -35,8 +39,9 @@ Result<std::shared_ptr<const EventTable>> EventTable::open(Env& env, const std::
 Status EventTable::load_index() {
   const Properties& properties = reader_->properties();
   meta_ = meta_of(reader_->footer(), properties);
-  Result<std::vector<EventBlockEntry>> blocks = decode_event_index(
-      bytes_of(HDB_TRY(reader_->read(properties.index, BlockKind::kEventIndex))), properties.entry_count);
+  Result<std::vector<EventBlockEntry>> blocks =
+      decode_event_index(bytes_of(HDB_TRY(reader_->read(properties.index, BlockKind::kEventIndex))),
+                         properties.entry_count, properties.index.offset);
   if (!blocks.ok()) return reader_->located(properties.index.offset, blocks.status());
   blocks_ = std::move(blocks).value();
   attributes_ = std::make_unique<AttributeIndex>(*reader_);
@@ -77,8 +82,9 @@ Result<std::optional<Position>> EventTable::find_id(const EventId& id) const {
   const ByteView term = std::as_bytes(std::span(id.bytes()));
   if (!HDB_TRY(attributes_->may_have_id(hash64(term)))) return std::optional<Position>();
   const PositionSet positions = HDB_TRY(attributes_->find(Attribute::kCallerId, term));
-  for (const std::uint32_t relative : positions.to_vector()) {
-    const Position position = meta_.position_begin + relative;
+  // One by one: a damaged set may claim more than memory holds.
+  for (auto relative = positions.next_at_or_after(0); relative; relative = next_of(positions, *relative)) {
+    const Position position = meta_.position_begin + *relative;
     const PinnedRecord found = HDB_TRY(get(position));
     if (found.record.has_caller_id() && found.record.id(position) == id) return std::optional<Position>(position);
   }

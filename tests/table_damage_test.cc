@@ -210,6 +210,24 @@ TEST_CASE("another number, a newer version and a wrong magic have their own mess
         StatusCode::kInvalidArgument);
 }
 
+TEST_CASE("an index of events names no more blocks than the file before it has room for") {
+  std::vector<EventBlockEntry> blocks(1000);
+  for (std::uint32_t block = 0; block < blocks.size(); ++block) {
+    blocks[block].first = block;
+    blocks[block].count = 1;
+    blocks[block].handle.bytes = 84;
+  }
+  const Buffer index = encode_event_index(blocks);
+  CHECK(decode_event_index(bytes_of(index), 1000, 100'000).ok());
+  const Status status = decode_event_index(bytes_of(index), 1000, 99'999).status();
+  CHECK(status.code() == StatusCode::kCorruption);
+  CHECK(status.message() == "event index entry 999 ends behind byte 99999, where the data blocks end at the latest");
+  // Nor more records than can be in a block.
+  blocks[0].count = 0xffff'0000;
+  CHECK(decode_event_index(encode_event_index(blocks), 0xffff'0000 + 999ull, 100'000).status().code() ==
+        StatusCode::kCorruption);
+}
+
 TEST_CASE("decoders take any bytes: an error, or something that can be walked") {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
@@ -256,7 +274,7 @@ TEST_CASE("decoders take any bytes: an error, or something that can be walked") 
     }
     const auto filter = Filter::decode(bytes_of(bytes));
     if (filter.ok()) accepted += filter->may_contain(random());
-    const auto index = decode_event_index(bytes_of(bytes), entry.count);
+    const auto index = decode_event_index(bytes_of(bytes), entry.count, UINT64_MAX);
     refused += !sorted.ok() + !block.ok() + !filter.ok() + !index.ok() +
                !decode_properties(bytes_of(bytes), TableKind::kEvents).ok() +
                !decode_properties(bytes_of(bytes), TableKind::kKeys).ok();

@@ -145,7 +145,8 @@ class TableDump {
 
   Status collect_event_data() {
     const Buffer raw = HDB_TRY(reader_.read(reader_.properties().index, BlockKind::kEventIndex));
-    for (const auto& block : HDB_TRY(sstable::decode_event_index(bytes_of(raw), reader_.properties().entry_count))) {
+    for (const auto& block : HDB_TRY(sstable::decode_event_index(bytes_of(raw), reader_.properties().entry_count,
+                                                                 reader_.properties().index.offset))) {
       places_.push_back({block.handle, BlockKind::kEventData, reader_.properties().position_begin + block.first});
     }
     return {};
@@ -297,7 +298,8 @@ class TableDump {
   }
 
   Status show_event_index(const Buffer& raw) {
-    const auto blocks = HDB_TRY(sstable::decode_event_index(bytes_of(raw), reader_.properties().entry_count));
+    const auto blocks = HDB_TRY(sstable::decode_event_index(bytes_of(raw), reader_.properties().entry_count,
+                                                            reader_.properties().index.offset));
     Walk walk(out_, bytes_of(raw));
     for (const sstable::EventBlockEntry& block : blocks) {
       out_.object("event index entry", walk.offset());
