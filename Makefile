@@ -1,5 +1,5 @@
 # The commands of the README; the work is in scripts/.
-.PHONY: demo test torture coverage build clean
+.PHONY: demo test torture coverage fuzz build clean
 
 SECONDS ?= 600
 
@@ -14,6 +14,11 @@ torture: build
 
 coverage:
 	@bash scripts/coverage.sh
+
+# SECONDS for each target; two run at once on two cores.
+fuzz:
+	@bash scripts/setup.sh clang-14 libclang-rt-14-dev
+	@python3 scripts/fuzz.py build/fuzz $(SECONDS)
 
 build:
 	@bash scripts/setup.sh
