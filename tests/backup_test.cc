@@ -173,6 +173,23 @@ TEST_CASE("a power loss at any operation of a backup leaves the store and the ea
   CHECK(operations > 20);
 }
 
+TEST_CASE("a backup that was finished survives a power loss, linked or copied") {
+  for (std::uint64_t seed = 0; seed < 16; ++seed) {
+    CAPTURE(seed);
+    MemoryEnv env;
+    Model model;
+    {
+      Growing growing(env);
+      growing.grow(5);
+      REQUIRE(backup(growing.store, "backup", seed % 2 == 0 ? BackupMode::kLink : BackupMode::kCopy).ok());
+      model = growing.model;
+      env.crash_at(env.operations());
+    }
+    env.crash(seed);
+    check_restores(env, "backup", model);
+  }
+}
+
 TEST_CASE("a first backup that was interrupted is no store until it is done again") {
   std::uint64_t operations = 0;
   for (std::uint64_t fail_at = 0; fail_at == 0 || fail_at < operations; ++fail_at) {

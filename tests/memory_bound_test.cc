@@ -213,7 +213,9 @@ std::vector<Decoder> all_decoders() {
       {"event block", copy_of(block.finish()),
        [](const Buffer& bytes) { return sstable::EventBlock::decode(bytes).ok(); }},
       {"event index", sstable::encode_event_index({entry}),
-       [count = entry.count](const Buffer& bytes) { return sstable::decode_event_index(bytes_of(bytes), count).ok(); }},
+       [entry](const Buffer& bytes) {
+         return sstable::decode_event_index(bytes_of(bytes), entry.count, entry.handle.end()).ok();
+       }},
       {"properties", sstable::encode_properties(properties, kEvents),
        [](const Buffer& bytes) { return sstable::decode_properties(bytes_of(bytes), kEvents).ok(); }},
       {"filter", sstable::build_filter(hashes, 10),

@@ -67,7 +67,8 @@ class TableSurvey {
   Status list_by_index(const sstable::Properties& properties) {
     if (table_.meta->kind == TableKind::kEvents) {
       const Buffer index = HDB_TRY(read_block(*file_, table_.number, properties.index, BlockKind::kEventIndex));
-      for (const auto& entry : HDB_TRY(sstable::decode_event_index(bytes_of(index), properties.entry_count))) {
+      for (const auto& entry :
+           HDB_TRY(sstable::decode_event_index(bytes_of(index), properties.entry_count, properties.index.offset))) {
         take(SurveyedBlock{entry.handle, false, table_.meta->position_begin + entry.first, entry.count, {}});
       }
       return {};
