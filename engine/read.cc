@@ -63,6 +63,11 @@ namespace {
 StoredEvent as_stored_event(FoundEvent found) {
   return StoredEvent(found.position, found.commit_time, found.record.bytes(), std::move(found.pin));
 }
+
+Status lost_event(Position position) {
+  return Status::error(StatusCode::kLost, "position " + std::to_string(position) +
+                                              ": its event was damaged and is lost since the store was repaired");
+}
 }  // namespace
 
 Result<std::optional<StoredEvent>> Store::get(Position position, const Snapshot* at) {
@@ -72,10 +77,7 @@ Result<std::optional<StoredEvent>> Store::get(Position position, const Snapshot*
   const Position end = at != nullptr ? at->position_end() : read.at.position_end;
   if (position >= end) return std::optional<StoredEvent>();
   FoundEvent found = HDB_TRY(fetch(*read.view, position));
-  if (found.record.kind() == RecordKind::kLost) {
-    return Status::error(StatusCode::kLost, "position " + std::to_string(position) +
-                                                ": its event was damaged and is lost since the store was repaired");
-  }
+  if (found.record.kind() == RecordKind::kLost) return lost_event(position);
   return std::optional<StoredEvent>(as_stored_event(std::move(found)));
 }
 
@@ -85,7 +87,13 @@ Result<std::optional<StoredEvent>> Store::get(const EventId& id, const Snapshot*
   const Visibility::Read read = visibility_->read();
   const Position end = at != nullptr ? at->position_end() : read.at.position_end;
   const auto position = HDB_TRY(find_id(*read.view, end, id));
-  if (!position) return std::optional<StoredEvent>();
+  if (!position) {
+    const auto named = position_in(id);
+    if (!named || *named >= end) return std::optional<StoredEvent>();
+    const FoundEvent there = HDB_TRY(fetch(*read.view, *named));
+    if (there.record.kind() == RecordKind::kLost) return lost_event(*named);
+    return std::optional<StoredEvent>();
+  }
   return std::optional<StoredEvent>(as_stored_event(HDB_TRY(fetch(*read.view, *position))));
 }
 

@@ -584,6 +584,11 @@ def test_a_damaged_store_is_repaired_into_a_new_one_that_says_what_is_lost(scrat
     refused(1, [f"position {first}", "lost"], "get", "--dir", repaired, str(first))
     check(f"; {events} events were lost" in ok("verify", "--dir", repaired, "--quiet").out, "verify does not tell of them")
     refused(1, ["choose"], "repair", "--dir", store, "--to", repaired)
+    (scratch / "link").symlink_to(store)
+    for inside in (store / "wal", store / "new", scratch / "link" / "sstables" / "new"):
+        refused(1, ["elsewhere"], "repair", "--dir", store, "--to", inside)
+    both = run("get", "--dir", repaired, str(first), str(last))
+    check(both.returncode == 1 and both.err.count("is lost since") == 2, f"get stopped at a lost position: {both.err}")
     refused(1, ["nothing"], "repair", "--dir", scratch / "nothing", "--to", scratch / "other")
     check(not (scratch / "other").exists(), "a repair of nothing left a directory behind")
 

@@ -169,7 +169,8 @@ class HDB_EXPORT Engine {
   }
   Result<AppendResult> append(const Event& event) { return append(std::span<const Event>(&event, 1)); }
 
-  // kLost if the event was damaged and the store is the copy that a repair made; queries leave such positions out.
+  // kLost if the event was damaged and the store is the copy that a repair made; queries leave such positions out. An
+  // engine-made id names its position, a caller-made id that was lost is absent.
   Result<std::optional<StoredEvent>> get(Position position, const Snapshot* at = nullptr) const;
   Result<std::optional<StoredEvent>> get(const EventId& id, const Snapshot* at = nullptr) const;
   Result<EventCursor> query(const Query& query, const Snapshot* at = nullptr) const;

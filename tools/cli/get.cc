@@ -64,7 +64,7 @@ Result<ExitCode> run_get(const CLI::App& command, const GetArguments& arguments)
       const auto event = find(*engine, key);
       if (event.ok()) {
         HDB_TRY(printer.print(event.value()));
-      } else if (event.status().code() == StatusCode::kNotFound) {
+      } else if (event.status().code() == StatusCode::kNotFound || event.status().code() == StatusCode::kLost) {
         missing.push_back(std::string(event.status().message()));
       } else {
         return event.status();

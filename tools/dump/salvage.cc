@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/seeded_defect.h"
@@ -32,6 +33,8 @@ using sstable::TableKind;
 constexpr std::uint64_t kManifestBytesMax = 4ull << 30;
 constexpr std::uint64_t kCacheBytes = 8u << 20;
 constexpr std::uint32_t kOpenTables = 64;
+constexpr std::size_t kMergedAtOnce = 64;           // runs of keys
+constexpr std::uint32_t kKeyspacesMax = 1u << 20;   // to be named anew
 constexpr std::uint64_t kChangesBytes = 64u << 20;  // of the log, held until they are a table
 
 // What is known of the store as a whole.
@@ -40,8 +43,14 @@ struct Knowledge {
   bool is_manifest_sound = false;
 };
 
-// The state after as many edits as can be read, of the newest manifest of which any can.
-Result<std::optional<ManifestState>> readable_state(Env& env, const std::string& store) {
+// A manifest by itself, whatever CURRENT says.
+struct ReadManifest {
+  ManifestState state;    // after as many edits as can be read
+  bool is_whole = false;  // these are all there are, and it is the only manifest
+};
+
+// The newest manifest of which anything can be read; empty if there is none.
+Result<std::optional<ReadManifest>> read_manifest(Env& env, const std::string& store) {
   std::vector<FileNumber> numbers;
   for (const std::string& name : HDB_TRY(env.list(store))) {
     if (const auto number = parse_manifest_name(name)) numbers.push_back(*number);
@@ -53,19 +62,23 @@ Result<std::optional<ManifestState>> readable_state(Env& env, const std::string&
     const auto header = compaction::decode_header(bytes_of(content.value()), number);
     if (header.status().code() == StatusCode::kUnsupported) return header.status();
     if (!header.ok()) continue;
-    ManifestState state;
-    state.store_id = header->store_id;
-    const auto take = [&state](std::uint64_t, const compaction::Record& record) -> Status {
+    ReadManifest manifest;
+    manifest.state.store_id = header->store_id;
+    bool has_any = false;
+    const auto take = [&](std::uint64_t, const compaction::Record& record) -> Status {
       if (record.header.kind == compaction::RecordKind::kDurable) return {};
       const compaction::VersionEdit edit = HDB_TRY(compaction::decode_edit(record.payload));
-      state = HDB_TRY(compaction::apply(state, edit));
+      manifest.state = HDB_TRY(compaction::apply(manifest.state, edit));
+      has_any = true;
       return {};
     };
     const auto read = compaction::for_each_record(bytes_of(content.value()), header.value(), take);
     if (read.status().code() == StatusCode::kUnsupported) return read.status();
-    return std::optional(std::move(state));
+    if (!has_any) continue;
+    manifest.is_whole = numbers.size() == 1 && read.ok() && read->offset == content->size();
+    return std::optional(std::move(manifest));
   }
-  return std::optional<ManifestState>();
+  return std::optional<ReadManifest>();
 }
 
 struct TableInStore {
@@ -99,11 +112,36 @@ std::vector<DoubtfulKeys> lost_keys_of(const SurveyedTable& table) {
   return lost;
 }
 
-bool holds(const std::vector<DoubtfulKeys>& ranges, ByteView key) {
-  return std::any_of(ranges.begin(), ranges.end(), [key](const DoubtfulKeys& range) {
-    return compare_bytes(bytes_of(range.from), key) <= 0 && compare_bytes(key, bytes_of(range.to)) <= 0;
-  });
-}
+// Ranges of stored keys, sorted and apart. Single-owner.
+class KeyRanges {
+ public:
+  void add(DoubtfulKeys range) {
+    ranges_.push_back(std::move(range));
+    std::sort(ranges_.begin(), ranges_.end(), [](const DoubtfulKeys& a, const DoubtfulKeys& b) {
+      return compare_bytes(bytes_of(a.from), bytes_of(b.from)) < 0;
+    });
+    std::vector<DoubtfulKeys> apart;
+    for (DoubtfulKeys& next : ranges_) {
+      if (apart.empty() || compare_bytes(bytes_of(apart.back().to), bytes_of(next.from)) < 0) {
+        apart.push_back(std::move(next));
+      } else if (compare_bytes(bytes_of(apart.back().to), bytes_of(next.to)) < 0) {
+        apart.back().to = std::move(next.to);
+      }
+    }
+    ranges_ = std::move(apart);
+  }
+
+  // Whether some range meets [from, to], both inclusive.
+  bool meets(ByteView from, ByteView to) const {
+    const auto at = std::partition_point(ranges_.begin(), ranges_.end(), [from](const DoubtfulKeys& range) {
+      return compare_bytes(bytes_of(range.to), from) < 0;
+    });
+    return at != ranges_.end() && compare_bytes(bytes_of(at->from), to) <= 0;
+  }
+
+ private:
+  std::vector<DoubtfulKeys> ranges_;
+};
 
 // One salvage of one store. Single-owner.
 class Salvage {
@@ -115,17 +153,12 @@ class Salvage {
     HDB_TRY(take_lock());
     HDB_TRY(learn());
     HDB_TRY(survey_tables());
+    HDB_TRY(survey_log());
     plan_events();
     plan_keys();
-    if (!options_.target.empty()) {
-      copy_.emplace(env_, options_.target, first_new_number_);
-      HDB_TRY(copy_->begin());
-    }
-    HDB_TRY(take_tables());
-    HDB_TRY(take_log());
-    HDB_TRY(take_keys());
-    if (copy_) HDB_TRY(finish());
-    tell();
+    const Status taken = take();
+    tell();  // of an interrupted one too: what is damaged is known
+    HDB_TRY(taken);
     return std::move(report_);
   }
 
@@ -139,52 +172,89 @@ class Salvage {
     return lock.status().code() == StatusCode::kBusy ? lock.status() : Status();
   }
 
+  Status take() {
+    if (!options_.target.empty()) {
+      copy_.emplace(env_, options_.target, first_new_number_);
+      HDB_TRY(copy_->begin());
+    }
+    HDB_TRY(take_tables());
+    HDB_TRY(take_log());
+    HDB_TRY(take_keys());
+    return copy_ ? finish() : Status();
+  }
+
   // --- what there was
   Status learn() {
-    const auto recovered = compaction::recover(env_, store_);
+    auto recovered = compaction::recover(env_, store_);
     if (recovered.ok()) {
-      known_ = {recovered->state, true};
-      HDB_TRY(check_manifest_is_newest(recovered.value()));
-    } else {
-      if (recovered.status().code() == StatusCode::kNotFound || recovered.status().code() == StatusCode::kUnsupported) {
-        return recovered.status();
-      }
-      distrust_manifest(recovered.status());
+      known_ = {std::move(recovered->state), true};
+      return check_manifest_is_newest();
     }
-    report_.is_manifest_sound = known_.is_manifest_sound;
-    if (known_.is_manifest_sound) return {};
-    if (const auto state = HDB_TRY(readable_state(env_, store_))) {
-      known_.state = *state;
+    const StatusCode code = recovered.status().code();
+    if (code == StatusCode::kNotFound || code == StatusCode::kUnsupported) return recovered.status();
+    // Not even opened: whoever may not read the store must not be told that it is lost.
+    if (code == StatusCode::kIoError && env_.open(current_path(store_)).status().code() == StatusCode::kIoError) {
+      return recovered.status();
+    }
+    report_.damages.push_back({std::string(recovered.status().message()), 0});
+    // Without CURRENT: the manifest it named is the only one, once an open has ended.
+    if (const auto manifest = HDB_TRY(read_manifest(env_, store_)); manifest && manifest->is_whole) {
+      known_ = {manifest->state, true};
+      if (has_all_tables()) return check_manifest_is_newest();
+    }
+    return distrust_manifest();
+  }
+
+  bool has_all_tables() const {
+    const auto tables = known_.state.version->all_tables();
+    return std::all_of(tables.begin(), tables.end(), [this](const TableRef& table) {
+      const auto bytes = env_.file_bytes(table_path(store_, table->number));
+      return bytes.ok() && bytes.value() == table->file_bytes;
+    });
+  }
+
+  Status distrust_manifest() {
+    known_ = {};
+    report_.is_manifest_sound = false;
+    if (auto manifest = HDB_TRY(read_manifest(env_, store_))) {
+      known_.state = std::move(manifest->state);
     } else if (const auto id = HDB_TRY(store_id_in_log(env_, store_))) {
       known_.state.store_id = *id;
     }
     return {};
   }
 
-  void distrust_manifest(const Status& why) {
-    known_ = {ManifestState(), false};
-    report_.damages.push_back({std::string(why.message()), 0});
+  // What lies in the store and the manifest should know, but does not, says that its end is missing.
+  Status check_manifest_is_newest() {
+    const ManifestState& state = known_.state;
+    const wal::ReplayStart start{.store_id = state.store_id,
+                                 .epoch_max = state.epoch,
+                                 .floor = state.log_floor,
+                                 .next_sequence = state.next_sequence,
+                                 .next_position = state.position_end};
+    const Status log = state.is_log_open
+                           ? wal::replay(env_, store_, start, [](const wal::Group&) { return Status(); }).status()
+                           : wal::check_closed(env_, store_, start);
+    if (log.code() == StatusCode::kUnsupported) return log;
+    Status lost = state.is_log_open ? Status() : log;
+    for (const FileNumber number : HDB_TRY(tables_on_disk())) {
+      if (!lost.ok() || state.version->find(number) != nullptr) continue;
+      const bool is_unknown = compaction::is_unknown_to(state, number) || (!log.ok() && HDB_TRY(is_beyond(number)));
+      if (is_unknown) lost = compaction::manifest_lost_edits(table_path(store_, number));
+    }
+    if (lost.ok()) return {};
+    report_.damages.push_back({std::string(lost.message()), 0});
+    return distrust_manifest();
   }
 
-  // Files that it does not know, though nothing came after it, say that its end is missing.
-  Status check_manifest_is_newest(const compaction::Recovered& recovered) {
-    for (const FileNumber number : HDB_TRY(tables_on_disk())) {
-      if (recovered.state.version->find(number) != nullptr || !compaction::is_unknown_to(recovered.state, number)) {
-        continue;
-      }
-      distrust_manifest(compaction::manifest_lost_edits(table_path(store_, number)));
-      return {};
-    }
-    if (recovered.state.is_log_open) return {};
-    const Status closed = wal::check_closed(env_, store_,
-                                            {.store_id = recovered.state.store_id,
-                                             .epoch_max = recovered.state.epoch,
-                                             .floor = recovered.state.log_floor,
-                                             .next_sequence = recovered.state.next_sequence,
-                                             .next_position = recovered.state.position_end});
-    if (closed.code() == StatusCode::kUnsupported) return closed;
-    if (!closed.ok()) distrust_manifest(closed);
-    return {};
+  // Whether the table is sound and holds what was committed after everything that the manifest's tables hold. Where the
+  // log is sound too, such a table is what a flush left that never was recorded: the log has all of it.
+  Result<bool> is_beyond(FileNumber number) const {
+    const SurveyedTable table = HDB_TRY(survey_table(env_, store_, number, nullptr));
+    if (!table.is_sound) return false;
+    const bool is_events = table.meta->kind == TableKind::kEvents;
+    return is_events ? table.meta->position_end > known_.state.position_end
+                     : table.meta->sequence_max >= known_.state.next_sequence;
   }
 
   Result<std::vector<FileNumber>> tables_on_disk() {
@@ -206,6 +276,7 @@ class Salvage {
       tables_.push_back({level, std::move(table)});
       first_new_number_ = std::max(first_new_number_, number.next());
       for (const Damage& damage : tables_.back().survey.damages) report_.damages.push_back(damage);
+      for (const LostPositions& lost : tables_.back().survey.lost_before) report_.lost_before.push_back(lost);
       return {};
     };
     const std::vector<FileNumber> on_disk = HDB_TRY(tables_on_disk());
@@ -222,6 +293,16 @@ class Salvage {
     for (std::uint32_t level = 0; level < compaction::Version::level_count(); ++level) {
       for (const TableRef& table : version.level(level)) HDB_TRY(survey(table->number, level, table.get()));
     }
+    return {};
+  }
+
+  // Before anything is taken: where the log lost changes, no key is proved.
+  Status survey_log() {
+    log_ = HDB_TRY(salvage_log(env_, store_, known_.state, known_.is_manifest_sound, {}));
+    for (const Damage& damage : log_.damages) report_.damages.push_back(damage);
+    report_.torn_bytes = log_.torn_bytes;
+    report_.lost_changes = log_.lost_changes;
+    report_.is_log_end_lost = log_.is_end_lost;
     return {};
   }
 
@@ -282,7 +363,11 @@ class Salvage {
   // The events of the run from next_position_ on, one by one.
   Status take_blocks(const EventRun& run) {
     if (!copy_) return {};
-    const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env_.open(run.table->path));
+    if (open_table_ != run.table) {
+      open_file_ = HDB_TRY(env_.open(run.table->path));
+      open_table_ = run.table;
+    }
+    const RandomAccessFile* const file = open_file_.get();
     const auto take = [&](sstable::BlockHandle handle, Position position) -> Status {
       Buffer raw = HDB_TRY(read_block(*file, run.table->number, handle, sstable::BlockKind::kEventData));
       const sstable::EventBlock block = HDB_TRY(sstable::EventBlock::decode(std::move(raw)));
@@ -323,17 +408,14 @@ class Salvage {
   Status take_log() {
     // What tables held at their end, and is damaged, comes before.
     if (known_.is_manifest_sound) HDB_TRY(lose_until(known_.state.position_end));
-    ManifestState start = known_.state;
-    start.position_end = std::max(start.position_end, next_position_);
-    const LogSurvey log =
-        HDB_TRY(salvage_log(env_, store_, known_.is_manifest_sound ? known_.state : start, known_.is_manifest_sound,
-                            [this](const SalvagedBatch& batch) { return take_batch(batch); }));
-    HDB_TRY(lose_until(std::max(log.next_position, known_.state.position_end)));
+    const Status taken =
+        salvage_log(env_, store_, known_.state, known_.is_manifest_sound, [this](const SalvagedBatch& batch) {
+          return take_batch(batch);
+        }).status();
+    HDB_TRY(taken);
+    HDB_TRY(lose_until(std::max(log_.next_position, known_.state.position_end)));
     HDB_TRY(write_changes());
-    for (const Damage& damage : log.damages) report_.damages.push_back(damage);
-    report_.torn_bytes = log.torn_bytes;
-    report_.lost_changes = log.lost_changes;
-    next_sequence_ = std::max({known_.state.next_sequence, log.next_sequence, next_sequence_});
+    next_sequence_ = std::max({known_.state.next_sequence, log_.next_sequence, next_sequence_});
     return {};
   }
 
@@ -395,18 +477,18 @@ class Salvage {
   }
 
   // --- keys
-  bool takes_keys() const { return known_.is_manifest_sound || options_.takes_unproved_keys; }
+  bool takes_keys() const {
+    const bool is_proved = known_.is_manifest_sound && log_.lost_changes == 0 && !log_.is_end_lost;
+    return is_proved || options_.takes_unproved_keys;
+  }
 
   // Tables come newest first: what is doubtful in a table are the keys that newer ones lost.
   Status take_keys() {
-    std::vector<DoubtfulKeys> lost;
+    KeyRanges lost;
     for (const TableInStore& table : tables_) {
       if (!is_of(table, TableKind::kKeys)) continue;
       const SurveyedTable& survey = table.survey;
-      const auto overlaps = [&survey](const DoubtfulKeys& range) {
-        return compaction::overlaps(*survey.meta, bytes_of(range.from), bytes_of(range.to));
-      };
-      const bool is_doubtful = std::any_of(lost.begin(), lost.end(), overlaps);
+      const bool is_doubtful = lost.meets(bytes_of(survey.meta->smallest_key), bytes_of(survey.meta->largest_key));
       if (!takes_keys()) {
         report_.unproved_key_versions += intact_versions(survey);
       } else if (survey.is_sound && (!is_doubtful || options_.takes_unproved_keys)) {
@@ -420,7 +502,7 @@ class Salvage {
         HDB_TRY(for_each_proved(survey, lost, [](const Entry&) { return Status(); }));
       }
       for (DoubtfulKeys& range : lost_keys_of(survey)) {
-        if (!HDB_SEEDED(let_old_values_come_back)) lost.push_back(std::move(range));
+        if (!HDB_SEEDED(let_old_values_come_back)) lost.add(std::move(range));
       }
     }
     if (copy_ && !known_.is_manifest_sound) HDB_TRY(merge_keys());
@@ -435,12 +517,12 @@ class Salvage {
   }
 
   // The entries of the table that can be read, and have no newer version in `lost` or in a damaged block before theirs.
-  Status for_each_proved(const SurveyedTable& table, const std::vector<DoubtfulKeys>& lost,
+  Status for_each_proved(const SurveyedTable& table, const KeyRanges& lost,
                          const std::function<Status(const Entry&)>& take) {
     const Buffer* lost_end = nullptr;  // the last key of the damaged block before
     const auto consider = [&](const Entry& entry) -> Status {
       const bool is_behind_loss = lost_end != nullptr && equal_bytes(entry.key, bytes_of(*lost_end));
-      if (!options_.takes_unproved_keys && (is_behind_loss || holds(lost, entry.key))) {
+      if (!options_.takes_unproved_keys && (is_behind_loss || lost.meets(entry.key, entry.key))) {
         ++report_.unproved_key_versions;
         return {};
       }
@@ -471,39 +553,64 @@ class Salvage {
     return {};
   }
 
+  using KeyRun = std::vector<TableRef>;  // sorted and apart
+
   // The tables of keys written so far, of which nobody knows which is newer, as one run of each key's newest version.
   Status merge_keys() {
-    compaction::VersionEdit& edit = copy_->edit();
-    std::vector<TableRef> inputs;
-    std::erase_if(edit.added, [&inputs](const compaction::AddedTable& table) {
-      if (table.meta->kind != TableKind::kKeys) return false;
-      inputs.push_back(table.meta);
-      return true;
+    std::vector<KeyRun> runs;
+    std::erase_if(copy_->edit().added, [&runs](const compaction::AddedTable& table) {
+      if (table.meta->kind == TableKind::kKeys) runs.push_back({table.meta});
+      return table.meta->kind == TableKind::kKeys;
     });
-    if (inputs.empty()) return {};
+    while (!runs.empty()) {
+      const bool is_last = runs.size() <= kMergedAtOnce;
+      std::vector<KeyRun> merged;
+      for (std::size_t at = 0; at < runs.size(); at += kMergedAtOnce) {
+        const std::span<const KeyRun> inputs = std::span(runs).subspan(at, std::min(kMergedAtOnce, runs.size() - at));
+        merged.push_back(HDB_TRY(merge_runs(inputs, is_last)));
+      }
+      runs = std::move(merged);
+      if (!is_last) continue;
+      for (const TableRef& table : runs.front()) copy_->edit().added.push_back({compaction::kLevels - 1, table});
+      return {};
+    }
+    return {};
+  }
+
+  // The newest version of each key of the runs, without those that are erased if `is_last`. The inputs are removed.
+  Result<KeyRun> merge_runs(std::span<const KeyRun> inputs, bool is_last) {
     sstable::BlockCache cache(kCacheBytes);
     sstable::TableCache tables(env_, options_.target, kOpenTables, cache);
     std::vector<std::unique_ptr<EntryIterator>> sources;
-    for (const TableRef& input : inputs) {
-      const auto table = HDB_TRY(tables.get_keys(*input));
-      sources.push_back(table->entries());
-    }
+    for (const KeyRun& run : inputs) sources.push_back(compaction::concatenate(tables, run));
     const std::unique_ptr<EntryIterator> entries = compaction::merge(std::move(sources));
-    const Status merged = copy_->add_keys(compaction::kLevels - 1, [&](sstable::KeyTableBuilder& builder) -> Status {
-      Buffer last;
-      bool is_first = true;
-      for (bool more = entries->seek_to_first(); more; more = entries->next()) {
+    const std::size_t before = copy_->edit().added.size();
+    Buffer last;
+    bool has_last = false;
+    const auto fill = [&](sstable::KeyTableBuilder& builder, bool& more) -> Status {
+      for (; more; more = entries->next()) {
         const Entry& entry = entries->entry();
-        if (!is_first && equal_bytes(bytes_of(last), entry.key)) continue;
-        is_first = false;
+        if (has_last && equal_bytes(bytes_of(last), entry.key)) continue;
+        if (builder.file_bytes() >= kChangesBytes) return {};  // the next table begins with this key
+        has_last = true;
         last.assign(entry.key.begin(), entry.key.end());
-        if (entry.kind == EntryKind::kPut) HDB_TRY(builder.add(entry));
+        if (entry.kind == EntryKind::kPut || !is_last) HDB_TRY(builder.add(entry));
       }
       return entries->status();
-    });
-    HDB_TRY(merged);
-    for (const TableRef& input : inputs) HDB_TRY(env_.remove(table_path(options_.target, input->number)));
-    return {};
+    };
+    bool more = entries->seek_to_first();
+    do {
+      const Status added = copy_->add_keys(0, [&](sstable::KeyTableBuilder& builder) { return fill(builder, more); });
+      HDB_TRY(added);
+    } while (more);
+    KeyRun merged;
+    auto& added = copy_->edit().added;
+    for (std::size_t at = before; at < added.size(); ++at) merged.push_back(added[at].meta);
+    added.resize(before);
+    for (const KeyRun& run : inputs) {
+      for (const TableRef& input : run) HDB_TRY(env_.remove(table_path(options_.target, input->number)));
+    }
+    return merged;
   }
 
   // --- the end
@@ -521,16 +628,28 @@ class Salvage {
   // What has keys but no name that can be read gets one.
   Status name_keyspaces(ManifestState& state) {
     if (known_.is_manifest_sound) return {};
-    std::uint32_t ids = 0;
+    std::uint32_t last = 0;
     for (const auto& added : copy_->edit().added) {
-      if (added.meta->kind == TableKind::kKeys) ids = std::max(ids, load_be32(added.meta->largest_key.data()) + 1);
+      if (added.meta->kind == TableKind::kKeys) last = std::max(last, keyspace_of(added.meta->largest_key));
+    }
+    if (last > kKeyspacesMax) {
+      return Status::corruption(store_ + ": has keys of keyspace number " + std::to_string(last) +
+                                ", which no store has; leave them out");
     }
     std::uint32_t known = 1;  // ids are dense, from 1
     for (const auto& keyspace : state.keyspaces) known = std::max(known, keyspace.id + 1);
-    for (std::uint32_t id = known; id < ids; ++id) {
-      state.keyspaces.push_back({id, "salvaged-" + std::to_string(id)});
+    for (std::uint32_t id = known; id <= last; ++id) {
+      std::string name = "salvaged-" + std::to_string(id);
+      const auto is_taken = [&](const auto& keyspace) { return keyspace.name == name; };
+      while (std::any_of(state.keyspaces.begin(), state.keyspaces.end(), is_taken)) name += "-again";
+      state.keyspaces.push_back({id, name});
     }
     return {};
+  }
+
+  // 0 if it is no stored key.
+  static std::uint32_t keyspace_of(const Buffer& stored) {
+    return stored.size() < kKeyspacePrefixBytes ? 0 : load_be32(stored.data());
   }
 
   std::string key_text(const Buffer& stored) const {
@@ -569,9 +688,16 @@ class Salvage {
     for (const DoubtfulKeys& keys : report_.doubtful_keys) {
       sink_("lost    versions of keys " + key_text(keys.from) + " to " + key_text(keys.to));
     }
+    for (const LostPositions& lost : report_.lost_before) {
+      sink_("lost before positions " + std::to_string(lost.begin) + " to " + std::to_string(lost.end - 1) + ": " +
+            std::to_string(lost.end - lost.begin) + " events, since an earlier repair");
+    }
     if (report_.lost_changes > 0) {
-      sink_("lost    " + std::to_string(report_.lost_changes) +
-            " changes of keys in the log: any key may have an older value, or one that was erased");
+      sink_("lost    " + std::to_string(report_.lost_changes) + " changes of keys in the log: nothing tells of which");
+    }
+    if (report_.is_log_end_lost) {
+      sink_("lost    what the log held behind position " + std::to_string(next_position_) +
+            ", if anything: nothing tells how much");
     }
     if (report_.unproved_key_versions > 0) {
       sink_("left    " + std::to_string(report_.unproved_key_versions) +
@@ -594,8 +720,11 @@ class Salvage {
   std::vector<EventRun> runs_;
   std::map<const SurveyedTable*, std::uint32_t> levels_;
   FileNumber first_new_number_{1};
-  std::optional<SalvagedStore> copy_;  // empty: nothing is written
-  Position next_position_ = 0;         // everything below is taken or lost
+  std::optional<SalvagedStore> copy_;          // empty: nothing is written
+  const SurveyedTable* open_table_ = nullptr;  // whose damaged file is read block by block
+  std::unique_ptr<RandomAccessFile> open_file_;
+  LogSurvey log_;
+  Position next_position_ = 0;  // everything below is taken or lost
   SequenceNumber next_sequence_{1};
   Timestamp last_commit_time_{};
   std::vector<Change> changes_;
@@ -610,6 +739,12 @@ std::uint64_t SalvageReport::lost_events() const noexcept {
   return lost;
 }
 
+std::uint64_t SalvageReport::lost_before_events() const noexcept {
+  std::uint64_t lost = 0;
+  for (const LostPositions& range : lost_before) lost += range.end - range.begin;
+  return lost;
+}
+
 std::uint64_t SalvageReport::damaged_bytes() const noexcept {
   std::uint64_t bytes = 0;
   for (const Damage& damage : damages) bytes += damage.bytes;
@@ -618,26 +753,35 @@ std::uint64_t SalvageReport::damaged_bytes() const noexcept {
 
 bool SalvageReport::is_whole() const noexcept {
   return damages.empty() && lost_positions.empty() && doubtful_keys.empty() && lost_key_versions == 0 &&
-         unproved_key_versions == 0 && lost_changes == 0;
+         unproved_key_versions == 0 && lost_changes == 0 && !is_log_end_lost;
 }
 
 std::string summary_of(const SalvageReport& report) {
-  std::string text = std::to_string(report.events) + " events and " + std::to_string(report.key_versions) +
-                     " versions of keys are intact; ";
-  if (report.is_whole()) return text + "nothing is lost";
-  text += "lost: " + std::to_string(report.lost_events()) + " events, " +
-          std::to_string(report.lost_key_versions + report.lost_changes) + " versions of keys; " +
-          std::to_string(report.damaged_bytes()) + " bytes cannot be read";
+  const std::uint64_t lost_before = report.lost_before_events();
+  std::string text = std::to_string(report.events - lost_before) + " events and " +
+                     std::to_string(report.key_versions) + " versions of keys are intact; ";
+  if (report.is_whole()) {
+    text += "nothing is lost";
+  } else {
+    text += "lost: " + std::to_string(report.lost_events()) + " events, " +
+            std::to_string(report.lost_key_versions + report.lost_changes) + " versions of keys; " +
+            std::to_string(report.damaged_bytes()) + " bytes cannot be read";
+  }
+  if (report.is_log_end_lost) text += "; the end of the log is lost, and nothing tells how much it held";
   if (report.unproved_key_versions > 0) {
     text += "; left out: " + std::to_string(report.unproved_key_versions) +
             " versions of keys that may not be the newest (--unproved-keys takes them)";
   }
+  if (lost_before > 0) text += "; " + std::to_string(lost_before) + " events were lost before an earlier repair";
   return text;
 }
 
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink) {
   const std::string directory = without_trailing_slashes(store);
+  if (options.target == directory || options.target.starts_with(directory + "/")) {
+    return Status::invalid_argument(options.target + ": is in the damaged store itself; choose a directory elsewhere");
+  }
   return Salvage(env, directory, options, sink).run();
 }
 

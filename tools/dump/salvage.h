@@ -2,11 +2,10 @@
 //
 // An event is taken if the checksum of its block or batch is right; each keeps its position, and a lost one leaves a
 // record of its own there (RecordKind::kLost). A version of a key is taken if its checksum is right and no newer
-// version of the key can have been in what is damaged; of changes that were in lost parts of the log nobody knows the
-// keys: they are counted, and what keys had before is kept.
+// version of the key can have been in what is damaged.
 //
-// Without a sound manifest nobody knows which tables were live, and an old table may hold values that were erased
-// since: then nothing of keyspaces is proved.
+// Nothing of keyspaces is proved where the log lost changes, since nobody knows of which keys; nor without a sound
+// manifest, since nobody knows which tables were live, and an old one may hold values that were erased since.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +18,6 @@
 
 namespace hdb::dump {
 
-struct LostPositions {
-  Position begin = 0;
-  Position end = 0;  // behind the last one
-  friend bool operator==(const LostPositions&, const LostPositions&) = default;
-};
-
 // Keys whose newest version may be among what is lost; inclusive on both sides.
 struct DoubtfulKeys {
   Buffer from;  // stored keys: the keyspace's id, then the user's key
@@ -33,17 +26,20 @@ struct DoubtfulKeys {
 
 struct SalvageReport {
   bool is_manifest_sound = true;
-  std::uint64_t events = 0;  // intact
+  std::uint64_t events = 0;  // intact, those that are lost since an earlier repair included
   std::vector<LostPositions> lost_positions;
-  std::uint64_t key_versions = 0;  // taken
+  std::vector<LostPositions> lost_before;  // since an earlier repair
+  std::uint64_t key_versions = 0;          // taken
   std::vector<DoubtfulKeys> doubtful_keys;
   std::uint64_t lost_key_versions = 0;      // in damaged parts of tables
   std::uint64_t unproved_key_versions = 0;  // left out, though intact
   std::uint64_t lost_changes = 0;           // of keys, in damaged parts of the log
+  bool is_log_end_lost = false;             // more may have been committed behind it: how much, nothing tells
   std::uint64_t torn_bytes = 0;             // of the log's tail, as the next open would cut them
   std::vector<Damage> damages;
 
   std::uint64_t lost_events() const noexcept;
+  std::uint64_t lost_before_events() const noexcept;
   std::uint64_t damaged_bytes() const noexcept;
   bool is_whole() const noexcept;  // nothing is damaged, missing or left out
 };

@@ -1,6 +1,8 @@
 #include "tools/dump/salvage_log.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -13,6 +15,9 @@ namespace hdb::dump {
 namespace {
 
 constexpr std::uint64_t kWindowBytes = 1u << 20;
+constexpr std::uint64_t kPieceBytes = 4096;  // read one by one where the whole window cannot be
+
+using Visit = std::function<Status(const SalvagedBatch&)>;
 
 Result<std::vector<SegmentNumber>> segments_of(Env& env, const std::string& store) {
   std::vector<SegmentNumber> numbers;
@@ -26,145 +31,228 @@ Result<std::vector<SegmentNumber>> segments_of(Env& env, const std::string& stor
   return numbers;
 }
 
-Result<std::optional<wal::SegmentHeader>> header_of(Env& env, const std::string& store, SegmentNumber number) {
-  const std::string path = segment_path(store, number);
-  const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env.open(path));
-  Buffer bytes(static_cast<std::size_t>(std::min<std::uint64_t>(file->size_bytes(), wal::kSegmentHeaderBytes)));
-  if (!file->read(0, bytes).ok()) return std::optional<wal::SegmentHeader>();
-  const auto header = wal::decode_segment_header(bytes_of(bytes), path);
+bool is_zero(ByteView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+// A segment file, read piece by piece. Single-owner.
+class SegmentFile {
+ public:
+  SegmentFile(SegmentNumber number, std::unique_ptr<RandomAccessFile> file) : number_(number), file_(std::move(file)) {}
+
+  SegmentNumber number() const noexcept { return number_; }
+  const std::string& path() const noexcept { return file_->path(); }
+  std::uint64_t size_bytes() const noexcept { return file_->size_bytes(); }
+
+  // `bytes` at `offset`, within the file; what the system will not give is zero, and is told in `damages`.
+  ByteView view(std::uint64_t offset, std::uint64_t bytes, std::vector<Damage>& damages) {
+    if (offset < begin_ || offset + bytes > begin_ + window_.size()) {
+      const std::uint64_t wanted = std::max(bytes, std::min(kWindowBytes, size_bytes() - offset));
+      window_.assign(static_cast<std::size_t>(wanted), std::byte{0});
+      begin_ = offset;
+      if (!file_->read(offset, window_).ok()) read_pieces(damages);
+    }
+    return bytes_of(window_).subspan(static_cast<std::size_t>(offset - begin_), static_cast<std::size_t>(bytes));
+  }
+
+ private:
+  void read_pieces(std::vector<Damage>& damages) {
+    for (std::size_t at = 0; at < window_.size(); at += kPieceBytes) {
+      const MutableBytes piece =
+          MutableBytes(window_).subspan(at, std::min<std::size_t>(kPieceBytes, window_.size() - at));
+      const Status read = file_->read(begin_ + at, piece);
+      if (read.ok()) continue;
+      std::fill(piece.begin(), piece.end(), std::byte{0});
+      damages.push_back({std::string(read.message()), piece.size()});
+    }
+  }
+
+  const SegmentNumber number_;
+  const std::unique_ptr<RandomAccessFile> file_;
+  Buffer window_;
+  std::uint64_t begin_ = 0;
+};
+
+// The header of the segment, if it can be believed. kUnsupported: of a newer version.
+Result<std::optional<wal::SegmentHeader>> header_of(SegmentFile& file) {
+  const std::optional<wal::SegmentHeader> none;
+  if (file.size_bytes() < wal::kSegmentHeaderBytes) return none;
+  std::vector<Damage> told_by_the_caller;
+  const auto header =
+      wal::decode_segment_header(file.view(0, wal::kSegmentHeaderBytes, told_by_the_caller), file.path());
   if (header.status().code() == StatusCode::kUnsupported) return header.status();
-  if (!header.ok() || header->segment != number) return std::optional<wal::SegmentHeader>();
+  if (!header.ok() || header->segment != file.number()) return none;
   return std::optional(header.value());
 }
 
-// Looks for groups at every multiple of 8. Single-owner.
+// Looks for groups at every multiple of 8 of one segment after the other. Single-owner.
 class LogScan {
  public:
+  // Groups behind `durable_end` are taken only while each follows the one before. `visit` may be empty.
   LogScan(Env& env, const std::string& store, const compaction::ManifestState& state, bool is_manifest_sound,
-          const std::function<Status(const SalvagedBatch&)>& visit)
+          LogPoint durable_end, const Visit& visit)
       : env_(env),
         store_(store),
+        store_id_(state.store_id),
         log_key_(wal::log_key_of(state.store_id)),
-        visit_(visit),
+        epoch_max_(is_manifest_sound ? std::optional(state.epoch) : std::nullopt),
         is_start_known_(is_manifest_sound),
-        start_(state.next_sequence) {
+        start_(state.next_sequence),
+        durable_end_(durable_end),
+        visit_(visit) {
     survey_.next_sequence = state.next_sequence;
     survey_.next_position = state.position_end;
+    if (is_manifest_sound) {
+      last_end_ = {state.log_floor.segment, std::max<std::uint64_t>(state.log_floor.offset, wal::kSegmentHeaderBytes)};
+    }
   }
 
-  // From the offset on.
+  // Groups from the offset on.
   Status scan(SegmentNumber number, std::uint64_t from) {
-    const std::string path = segment_path(store_, number);
-    const auto header = HDB_TRY(header_of(env_, store_, number));
-    if (!header) {
-      survey_.damages.push_back({path + " at offset 0: the segment's header is damaged", wal::kSegmentHeaderBytes});
-    } else if (is_start_known_ || has_begun_) {
-      skip_to(header->first_sequence, header->first_position);
-    }
-    auto opened = env_.open(path);
+    auto opened = env_.open(segment_path(store_, number));
     if (!opened.ok()) {
-      survey_.damages.push_back({std::string(opened.status().message()), 0});
+      add_damage({std::string(opened.status().message()), 0});
       return {};
     }
-    const std::unique_ptr<RandomAccessFile> file = std::move(opened).value();
-    std::uint64_t damaged_from = 0;  // 0: the bytes before are not damaged
-    std::uint64_t used_end = 0;      // behind the last byte that is not zero, since then
-    for (std::uint64_t at = from; at + 8 <= file->size_bytes();) {
-      const auto group = HDB_TRY(group_at(*file, number, at));
+    SegmentFile file(number, std::move(opened).value());
+    const auto header = HDB_TRY(header_of(file));
+    if (header && header->store_id != store_id_) {
+      add_damage({file.path() + ": the log segment is of another store", file.size_bytes()});
+      return {};
+    }
+    if (header) {
+      vouched_end_ = std::max(vouched_end_, header->durable_end);
+      if (is_start_known_ || has_begun_) skip_to(header->first_sequence, header->first_position);
+      const bool is_first = last_end_ == LogPoint{};
+      const bool leads_on = last_end_.segment.next() == number && header->predecessor_end == last_end_.offset;
+      if (is_first || leads_on) {
+        last_end_ = {number, wal::kSegmentHeaderBytes};
+      }
+    }
+    Gap gap;
+    bool is_empty = true;
+    std::optional<Epoch> epoch = header ? std::optional(header->epoch) : std::nullopt;
+    for (std::uint64_t at = from; at + 8 <= file.size_bytes();) {
+      const auto group = group_at(file, at, epoch);
       if (group) {
-        end_damage(path, damaged_from, used_end);
-        HDB_TRY(take(path, at, *group));
+        is_empty = false;
+        epoch = group->header.epoch;
+        if (!follows(*group, {number, at})) {
+          survey_.torn_bytes += group->header.group_bytes;
+        } else {
+          end_gap(file, gap);
+          HDB_TRY(take(file, at, *group));
+        }
         at += group->header.group_bytes;
         continue;
       }
-      const ByteView word = HDB_TRY(window_at(*file, at, 8));
-      if (std::any_of(word.begin(), word.end(), [](std::byte byte) { return byte != std::byte{0}; })) {
-        if (damaged_from == 0) damaged_from = at;
-        used_end = at + 8;
+      if (!is_zero(file.view(at, 8, survey_.damages))) {
+        is_empty = false;
+        if (gap.begin == 0) gap.begin = at;
+        gap.end = at + 8;
       }
       at += 8;
     }
-    end_damage(path, damaged_from, used_end);
+    end_gap(file, gap);
+    if (!header && !is_empty) {
+      add_damage({file.path() + " at offset 0: the segment's header is damaged", wal::kSegmentHeaderBytes});
+    }
     return {};
   }
 
   LogSurvey& survey() noexcept { return survey_; }
+  // The highest point that anything intact says was durable.
+  LogPoint vouched_end() const noexcept { return vouched_end_; }
+  // Damage, or nothing, is the last there is.
+  bool ends_in_damage() const noexcept { return is_last_damaged_; }
 
  private:
-  // `bytes` at `offset`, within the file; what the system will not give reads as zero.
-  Result<ByteView> window_at(const RandomAccessFile& file, std::uint64_t offset, std::uint64_t bytes) {
-    if (window_path_ != file.path() || offset < window_begin_ || offset + bytes > window_begin_ + window_.size()) {
-      window_.assign(static_cast<std::size_t>(std::max(bytes, std::min(kWindowBytes, file.size_bytes() - offset))),
-                     std::byte{0});
-      const Status read = file.read(offset, window_);
-      if (!read.ok()) {
-        survey_.damages.push_back({std::string(read.message()), window_.size()});
-        std::fill(window_.begin(), window_.end(), std::byte{0});
-      }
-      window_begin_ = offset;
-      window_path_ = file.path();
-    }
-    return bytes_of(window_).subspan(static_cast<std::size_t>(offset - window_begin_), static_cast<std::size_t>(bytes));
+  // Bytes between groups, from the first to behind the last that is not zero.
+  struct Gap {
+    std::uint64_t begin = 0;  // 0: there is none
+    std::uint64_t end = 0;
+  };
+
+  void add_damage(Damage damage) {
+    survey_.damages.push_back(std::move(damage));
+    is_last_damaged_ = true;
   }
 
-  // The valid group that begins there, if one does. Its batches may be damaged.
-  Result<std::optional<wal::GroupParts>> group_at(const RandomAccessFile& file, SegmentNumber number,
-                                                  std::uint64_t offset) {
-    const std::optional<wal::GroupParts> none;
+  // The valid group that begins there, if one does. Its batches may be damaged. Of no other epoch than its segment's,
+  // which is that of its header or of its first group, and not below that of the segment before.
+  std::optional<wal::GroupParts> group_at(SegmentFile& file, std::uint64_t offset, std::optional<Epoch> epoch) {
     const std::uint64_t room = file.size_bytes() - offset;
-    if (room < wal::kGroupHeaderBytes) return none;
-    const ByteView head = HDB_TRY(window_at(file, offset, wal::kGroupHeaderBytes));
-    if (load<std::uint32_t>(head.data()) != wal::kGroupMagic) return none;
-    const wal::GroupPlace place{log_key_, {number, offset}};
+    if (room < wal::kGroupHeaderBytes) return std::nullopt;
+    const ByteView head = file.view(offset, wal::kGroupHeaderBytes, survey_.damages);
+    if (load<std::uint32_t>(head.data()) != wal::kGroupMagic) return std::nullopt;
+    const wal::GroupPlace place{log_key_, {file.number(), offset}};
     const auto bytes = wal::stated_group_bytes(head, room, place);
-    if (!bytes.ok()) return none;
-    const Epoch epoch = load<wal::GroupHeader>(head.data()).epoch;
-    const ByteView whole = HDB_TRY(window_at(file, offset, bytes.value()));
-    auto parts = wal::split_group(whole, epoch, place);
-    if (!parts.ok()) return none;
-    return std::optional(std::move(parts).value());
+    if (!bytes.ok()) return std::nullopt;
+    const Epoch stated = load<wal::GroupHeader>(head.data()).epoch;
+    if (stated < last_epoch_ || (epoch_max_ && stated > *epoch_max_)) return std::nullopt;
+    auto parts = wal::split_group(file.view(offset, bytes.value(), survey_.damages), epoch.value_or(stated), place);
+    if (!parts.ok()) return std::nullopt;
+    return std::move(parts).value();
   }
 
-  void end_damage(const std::string& path, std::uint64_t& from, std::uint64_t end) {
-    if (from == 0) return;
-    survey_.damages.push_back(
-        {path + " at offset " + std::to_string(from) + ": no intact group until offset " + std::to_string(end),
-         end - from});
-    from = 0;
+  // Whether the group is below what was durable, or follows the last one taken.
+  bool follows(const wal::GroupParts& group, LogPoint begin) const {
+    if (begin < durable_end_) return true;
+    return begin.segment == last_end_.segment && group.header.predecessor_end == last_end_.offset;
   }
 
-  // What comes next in the file begins there: what should have been before it is lost.
+  void end_gap(const SegmentFile& file, Gap& gap) {
+    if (gap.begin != 0) {
+      if (LogPoint{file.number(), gap.begin} < durable_end_) {
+        add_damage({file.path() + " at offset " + std::to_string(gap.begin) + ": no intact group until offset " +
+                        std::to_string(gap.end),
+                    gap.end - gap.begin});
+      } else {
+        survey_.torn_bytes += gap.end - gap.begin;
+      }
+    }
+    gap = {};
+  }
+
+  // What comes next in the log begins there: what should have been before it is lost.
   void skip_to(SequenceNumber sequence, Position position) {
     if (sequence <= survey_.next_sequence || position < survey_.next_position) return;
-    const std::uint64_t items = sequence.raw() - survey_.next_sequence.raw();
-    const std::uint64_t events = position - survey_.next_position;
     if (has_begun_ || is_start_known_) {
-      survey_.lost_events += events;
-      survey_.lost_changes += items - std::min(items, events);
+      const std::uint64_t items = sequence.raw() - survey_.next_sequence.raw();
+      survey_.lost_changes += items - std::min(items, position - survey_.next_position);
     }
     survey_.next_sequence = sequence;
     survey_.next_position = position;
   }
 
-  Status take(const std::string& path, std::uint64_t offset, const wal::GroupParts& group) {
+  Status take(const SegmentFile& file, std::uint64_t offset, const wal::GroupParts& group) {
+    const std::string& path = file.path();
     if (const Status known = wal::check_supported(group); !known.ok()) return known.in_context(path);
+    vouched_end_ = std::max(vouched_end_, group.header.durable_end);
+    last_end_ = {file.number(), offset + group.header.group_bytes};
+    last_epoch_ = group.header.epoch;
     SequenceNumber sequence = group.header.first_sequence;
     Position position = group.header.first_position;
     if (is_start_known_ && sequence < start_) return {};  // below the floor
+    if (has_begun_ && sequence < survey_.next_sequence) {
+      add_damage({path + " at offset " + std::to_string(offset) + ": a group of what was committed before",
+                  group.header.group_bytes});
+      return {};
+    }
     skip_to(sequence, position);
     has_begun_ = true;
+    is_last_damaged_ = false;
     for (const ByteView bytes : group.batches) {
       const BatchView::Counts counts = BatchView::counts_in_header(bytes);
       const auto batch = BatchView::decode(bytes);
       if (batch.status().code() == StatusCode::kUnsupported) return batch.status().in_context(path);
-      if (batch.ok()) {
-        HDB_TRY(visit_({batch.value(), sequence, position, wal::commit_time_of(group.header)}));
-      } else {
+      if (!batch.ok()) {
         survey_.damages.push_back({path + " at offset " + std::to_string(offset) +
                                        ": a batch of the group: " + std::string(batch.status().message()),
                                    bytes.size()});
-        survey_.lost_events += counts.events;
         survey_.lost_changes += counts.changes;
+      } else if (visit_) {
+        HDB_TRY(visit_({batch.value(), sequence, position, wal::commit_time_of(group.header)}));
       }
       sequence = SequenceNumber(sequence.raw() + counts.events + counts.changes);
       position += counts.events;
@@ -176,29 +264,60 @@ class LogScan {
 
   Env& env_;
   const std::string& store_;
+  const StoreId store_id_;
   const std::uint64_t log_key_;
-  const std::function<Status(const SalvagedBatch&)>& visit_;
-  const bool is_start_known_;  // the log is needed from start_ on, without a gap
+  const std::optional<Epoch> epoch_max_;  // that the manifest knows of
+  const bool is_start_known_;             // the log is needed from start_ on, without a gap
   const SequenceNumber start_;
-  bool has_begun_ = false;  // a group was taken
+  const LogPoint durable_end_;
+  const Visit& visit_;
+  LogPoint vouched_end_;
+  LogPoint last_end_;            // of the last group taken
+  Epoch last_epoch_;             // of it
+  bool has_begun_ = false;       // a group was taken
+  bool is_last_damaged_ = true;  // nothing intact came behind the last damage
   LogSurvey survey_;
-  Buffer window_;
-  std::uint64_t window_begin_ = 0;
-  std::string window_path_;
 };
+
+// Of a log that replay accepts: all of it.
+Result<LogSurvey> visit_sound(Env& env, const std::string& store, const wal::ReplayStart& start,
+                              const wal::ReplayEnd& end, const Visit& visit) {
+  const auto replayed = wal::replay(env, store, start, [&visit](const wal::Group& group) -> Status {
+    SalvagedBatch salvaged{group.batches.front(), group.first_sequence, group.first_position, group.commit_time};
+    for (const BatchView& batch : group.batches) {
+      salvaged.batch = batch;
+      if (visit) HDB_TRY(visit(salvaged));
+      salvaged.first_sequence = SequenceNumber(salvaged.first_sequence.raw() + batch.sequence_count());
+      salvaged.first_position += batch.event_count();
+    }
+    return {};
+  });
+  if (!replayed.ok()) return replayed.status();
+  LogSurvey survey;
+  survey.torn_bytes = end.torn_bytes;
+  survey.next_sequence = end.next_sequence;
+  survey.next_position = end.next_position;
+  return survey;
+}
 
 }  // namespace
 
 Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& store) {
+  std::map<StoreId, std::size_t> segments;
   for (const SegmentNumber number : HDB_TRY(segments_of(env, store))) {
-    const auto header = HDB_TRY(header_of(env, store, number));
-    if (header) return std::optional(header->store_id);
+    auto opened = env.open(segment_path(store, number));
+    if (!opened.ok()) continue;
+    SegmentFile file(number, std::move(opened).value());
+    const auto header = HDB_TRY(header_of(file));
+    if (header) ++segments[header->store_id];
   }
-  return std::optional<StoreId>();
+  const auto most = std::max_element(segments.begin(), segments.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == segments.end() ? std::optional<StoreId>() : std::optional(most->first);
 }
 
 Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compaction::ManifestState& state,
-                              bool is_manifest_sound, const std::function<Status(const SalvagedBatch&)>& visit) {
+                              bool is_manifest_sound, const Visit& visit) {
   LogSurvey survey;
   survey.next_sequence = state.next_sequence;
   survey.next_position = state.position_end;
@@ -210,38 +329,35 @@ Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compacti
                                  .floor = state.log_floor,
                                  .next_sequence = state.next_sequence,
                                  .next_position = state.position_end};
-    // Whether the log is sound is known only at its end.
+    // Whether the log is sound is known only at its end, so it is read before it is visited.
     const auto sound = wal::replay(env, store, start, [](const wal::Group&) { return Status(); });
-    if (sound.ok()) {
-      survey.torn_bytes = sound->torn_bytes;
-      survey.next_sequence = sound->next_sequence;
-      survey.next_position = sound->next_position;
-      const auto replayed = wal::replay(env, store, start, [&visit](const wal::Group& group) -> Status {
-        SalvagedBatch salvaged{group.batches.front(), group.first_sequence, group.first_position, group.commit_time};
-        for (const BatchView& batch : group.batches) {
-          salvaged.batch = batch;
-          HDB_TRY(visit(salvaged));
-          salvaged.first_sequence = SequenceNumber(salvaged.first_sequence.raw() + batch.sequence_count());
-          salvaged.first_position += batch.event_count();
-        }
-        return {};
-      });
-      if (!replayed.ok()) return replayed.status();
-      return survey;
-    }
+    if (sound.ok()) return visit_sound(env, store, start, sound.value(), visit);
     if (sound.status().code() == StatusCode::kUnsupported) return sound.status();
     refused = sound.status();
   }
-  LogScan scan(env, store, state, is_manifest_sound, visit);
-  for (const SegmentNumber number : HDB_TRY(segments_of(env, store))) {
-    if (is_manifest_sound && number < state.log_floor.segment) continue;
-    const bool is_floor = is_manifest_sound && number == state.log_floor.segment;
-    HDB_TRY(
-        scan.scan(number, std::max<std::uint64_t>(is_floor ? state.log_floor.offset : 0, wal::kSegmentHeaderBytes)));
-  }
+  const std::vector<SegmentNumber> segments = HDB_TRY(segments_of(env, store));
+  const auto scan_all = [&](LogScan& scan) -> Status {
+    for (const SegmentNumber number : segments) {
+      if (is_manifest_sound && number < state.log_floor.segment) continue;
+      const bool is_floor = is_manifest_sound && number == state.log_floor.segment;
+      const std::uint64_t floor = is_floor ? state.log_floor.offset : 0;
+      HDB_TRY(scan.scan(number, std::max<std::uint64_t>(floor, wal::kSegmentHeaderBytes)));
+    }
+    return {};
+  };
+  const Visit nobody;
+  LogScan look(env, store, state, is_manifest_sound, {SegmentNumber(std::numeric_limits<std::uint64_t>::max()), 0},
+               nobody);
+  HDB_TRY(scan_all(look));
+  LogScan scan(env, store, state, is_manifest_sound, look.vouched_end(), visit);
+  HDB_TRY(scan_all(scan));
   survey = std::move(scan.survey());
-  // A segment that is missing leaves no damage behind.
-  if (survey.damages.empty() && !refused.ok()) survey.damages.push_back({std::string(refused.message()), 0});
+  if (!refused.ok()) {
+    // A segment that is missing leaves no damage behind, and, at the end, no gap either.
+    const bool is_hidden = survey.damages.empty();
+    if (is_hidden) survey.damages.push_back({std::string(refused.message()), 0});
+    survey.is_end_lost = scan.ends_in_damage() || (is_hidden && survey.lost_changes == 0);
+  }
   return survey;
 }
 

@@ -2,11 +2,13 @@
 //
 // Where wal::replay() refuses a log, its groups are sought one by one: a group's checksum binds it to the store, its
 // epoch, its segment and its place, and its header says which sequence and position it begins with, so that what is
-// missing before it is known.
+// missing before it is known. Up to the highest point that anything intact says was durable, every intact group counts;
+// behind that, as in a sound log, those that follow one another without a gap, and the rest is a torn tail.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,11 +30,11 @@ struct SalvagedBatch {
 
 struct LogSurvey {
   std::vector<Damage> damages;   // empty: the log is sound
-  std::uint64_t torn_bytes = 0;  // behind the end of a sound log: never acknowledged as durable
+  std::uint64_t torn_bytes = 0;  // behind the end: never acknowledged as durable
   SequenceNumber next_sequence;  // behind everything the log tells of, lost or not
   Position next_position = 0;
-  std::uint64_t lost_events = 0;   // between or in groups that are intact
-  std::uint64_t lost_changes = 0;  // of keys, likewise
+  std::uint64_t lost_changes = 0;  // of keys: between intact groups, or in damaged batches of such
+  bool is_end_lost = false;        // more may have been committed behind the end: nothing tells
 };
 
 // Visits in the order of commits what lies above the tables of `state`, of which only what is known need be set:
@@ -40,7 +42,7 @@ struct LogSurvey {
 Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compaction::ManifestState& state,
                               bool is_manifest_sound, const std::function<Status(const SalvagedBatch&)>& visit);
 
-// The store's id as a segment of its log has it; empty if none can be read.
+// The store's id as most segments of its log have it; empty if none can be read.
 Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& store);
 
 }  // namespace hdb::dump

@@ -6,6 +6,7 @@
 #include "io/file_name.h"
 #include "sstable/compression.h"
 #include "sstable/event_block.h"
+#include "sstable/event_table.h"
 #include "sstable/key_block.h"
 #include "sstable/table_reader.h"
 #include "sstable/verify.h"
@@ -21,12 +22,24 @@ using sstable::TableKind;
 
 constexpr std::uint64_t kCacheBytes = 1u << 20;
 // The block that begins where the last one ended is sought by its trailer: at each place that looks like one, all bytes
-// up to it are hashed. Real blocks take a few such places; this bounds the work where there is none.
+// up to it are hashed. Real blocks have hardly any other such place; this bounds the work where there is no block.
 constexpr std::uint64_t kScanHashedBytesMax = 1u << 30;
+constexpr std::uint32_t kZstdMagic = 0xfd2fb528;  // at the begin of each zstd frame (RFC 8878, section 3.1.1)
 constexpr std::uint64_t kScanBlockBytesMax = 64u << 20;
 
 std::string at_offset(const std::string& path, std::uint64_t offset) {
   return path + " at offset " + std::to_string(offset) + ": ";
+}
+
+void note_lost_before(SurveyedTable& table, const sstable::EventBlock& block, Position first) {
+  for (std::uint32_t row = 0; row < block.count(); ++row) {
+    if (block.record(row).kind() != RecordKind::kLost) continue;
+    const Position position = first + row;
+    if (table.lost_before.empty() || table.lost_before.back().end != position) {
+      table.lost_before.push_back({position, position});
+    }
+    table.lost_before.back().end = position + 1;
+  }
 }
 
 // One survey. Single-owner.
@@ -94,6 +107,7 @@ class TableSurvey {
     } else if (is_events) {
       const auto decoded = sstable::EventBlock::decode(std::move(raw).value());
       problem = decoded.status();
+      if (decoded.ok()) note_lost_before(table_, decoded.value(), block.first);
       if (decoded.ok() && decoded->count() != block.count) {
         problem = Status::corruption("the block has another number of events than its index says");
       }
@@ -126,9 +140,8 @@ class TableSurvey {
   Result<std::vector<Found>> scan() {
     std::vector<Found> found;
     const std::uint64_t end = file_->size_bytes();
-    std::uint64_t hashed = 0;
     for (std::uint64_t offset = 0; offset < end;) {
-      const auto next = HDB_TRY(find_block(offset, hashed));
+      const auto next = HDB_TRY(find_block(offset));
       if (!next) {
         add_damage(at_offset(table_.path, offset) + "neither the index nor a block can be read from there on",
                    end - offset);
@@ -147,8 +160,26 @@ class TableSurvey {
     return found.empty() || found.back().kind == BlockKind::kEventData || found.back().kind == BlockKind::kKeyData;
   }
 
-  Result<std::optional<Found>> find_block(std::uint64_t begin, std::uint64_t& hashed) {
+  // Whether the 16 bytes at the end of `block` can be the trailer of a block that begins with it.
+  static bool looks_like_block(ByteView block) {
+    const std::size_t stored = block.size() - sstable::kBlockTrailerBytes;
+    const std::byte* const trailer = block.data() + stored;
+    const auto kind = static_cast<BlockKind>(trailer[5]);
+    if (kind < BlockKind::kKeyData || kind > BlockKind::kProperties || load<std::uint16_t>(trailer + 6) != 0) {
+      return false;
+    }
+    switch (static_cast<sstable::CompressionKind>(trailer[4])) {
+      case sstable::CompressionKind::kNone:
+        return load<std::uint32_t>(trailer) == stored;
+      case sstable::CompressionKind::kZstd:
+        return stored >= sizeof kZstdMagic && load<std::uint32_t>(block.data()) == kZstdMagic;
+    }
+    return false;
+  }
+
+  Result<std::optional<Found>> find_block(std::uint64_t begin) {
     const std::uint64_t file_bytes = file_->size_bytes();
+    std::uint64_t hashed = 0;
     Buffer window;
     std::uint64_t tried_end = 0;  // trailers that end at or before this offset of the window were looked at
     for (std::uint64_t wanted = 64u << 10; tried_end < file_bytes - begin; wanted *= 4) {
@@ -157,17 +188,12 @@ class TableSurvey {
       if (!read.ok()) return std::optional<Found>();
       for (std::uint64_t at = std::max<std::uint64_t>(tried_end, sstable::kBlockTrailerBytes); at <= window.size();
            ++at) {
-        const std::byte* const trailer = window.data() + at - sstable::kBlockTrailerBytes;
-        const auto compression = static_cast<sstable::CompressionKind>(trailer[4]);
-        const auto kind = static_cast<BlockKind>(trailer[5]);
-        if (compression > sstable::CompressionKind::kZstd || kind < BlockKind::kKeyData ||
-            kind > BlockKind::kProperties || load<std::uint16_t>(trailer + 6) != 0) {
-          continue;
-        }
+        const ByteView block = bytes_of(window).first(at);
+        if (!looks_like_block(block)) continue;
         hashed += at;
         if (hashed > kScanHashedBytesMax) return std::optional<Found>();
-        const ByteView block = bytes_of(window).first(at);
         if (!sstable::decode_trailer(block, table_.number, begin).ok()) continue;
+        const auto kind = static_cast<BlockKind>(block[at - sstable::kBlockTrailerBytes + 5]);
         const auto stored = static_cast<std::uint32_t>(at - sstable::kBlockTrailerBytes);
         return std::optional(Found{{begin, stored}, kind});
       }
@@ -195,6 +221,7 @@ class TableSurvey {
         Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
         const auto block = sstable::EventBlock::decode(std::move(raw));
         if (!block.ok()) return lose_all(block.status());
+        note_lost_before(table_, block.value(), position);
         table_.blocks.push_back({at.handle, true, position, block->count(), {}});
         position += block->count();
       } else if (at.kind == BlockKind::kKeyData) {
@@ -220,8 +247,11 @@ class TableSurvey {
     const TableKind kind = is_events ? TableKind::kEvents : TableKind::kKeys;
     const auto properties = sstable::decode_properties(bytes_of(raw.value()), kind);
     if (!properties.ok()) return std::nullopt;
-    const sstable::Footer footer{
-        .properties = found.back().handle, .kind = kind, .number = table_.number, .file_bytes = file_->size_bytes()};
+    const sstable::Footer footer{.properties = found.back().handle,
+                                 .kind = kind,
+                                 .number = table_.number,
+                                 // As it was written: what is at the end of the file now may be what is damaged.
+                                 .file_bytes = found.back().handle.end() + sstable::kFooterBytes};
     return sstable::meta_of(footer, properties.value());
   }
 
@@ -230,11 +260,19 @@ class TableSurvey {
   std::unique_ptr<RandomAccessFile> file_;
 };
 
-// What a sound table says of itself.
-Result<sstable::TableMeta> meta_in(Env& env, const SurveyedTable& table) {
+// What a sound table says of itself, and which of its events are lost already.
+Status learn_from(Env& env, SurveyedTable& table) {
   sstable::BlockCache cache(kCacheBytes);
   const auto reader = HDB_TRY(sstable::TableReader::open(env, table.path, table.number, cache));
-  return sstable::meta_of(reader->footer(), reader->properties());
+  table.meta = sstable::meta_of(reader->footer(), reader->properties());
+  if (table.meta->kind != TableKind::kEvents) return {};
+  const auto events = HDB_TRY(sstable::EventTable::open(env, table.path, table.number, cache));
+  for (const auto& entry : events->blocks()) {
+    Buffer raw = HDB_TRY(reader->read(entry.handle, BlockKind::kEventData));
+    const sstable::EventBlock block = HDB_TRY(sstable::EventBlock::decode(std::move(raw)));
+    note_lost_before(table, block, table.meta->position_begin + entry.first);
+  }
+  return {};
 }
 
 }  // namespace
@@ -260,7 +298,7 @@ Result<SurveyedTable> survey_table(Env& env, const std::string& store, FileNumbe
   if (expected != nullptr) table.meta = *expected;
   const Status verified = sstable::verify_table(env, table.path, number, expected);
   if (verified.ok()) {
-    if (!table.meta) table.meta = HDB_TRY(meta_in(env, table));
+    HDB_TRY(learn_from(env, table));
     table.is_sound = true;
     return table;
   }

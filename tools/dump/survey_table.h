@@ -21,6 +21,13 @@ struct Damage {
   std::uint64_t bytes = 0;  // that cannot be read
 };
 
+// Positions [begin, end).
+struct LostPositions {
+  Position begin = 0;
+  Position end = 0;
+  friend bool operator==(const LostPositions&, const LostPositions&) = default;
+};
+
 // A data block. Those that are damaged are known from the index only.
 struct SurveyedBlock {
   sstable::BlockHandle handle;
@@ -40,6 +47,7 @@ struct SurveyedTable {
   // Of keys: blocks behind the last one listed may be missing, up to meta->largest_key.
   bool is_cut = false;
   std::vector<Damage> damages;
+  std::vector<LostPositions> lost_before;  // of events: lost since an earlier repair
 };
 
 // Reads every byte of the table; `expected` is what the manifest says of it, null if there is none. Damage, and what
