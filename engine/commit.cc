@@ -71,6 +71,10 @@ Result<AppendResult> Store::append(const Batch& batch) {
     if (!status.ok()) return status.in_context("events[" + std::to_string(index) + "]");
   }
   for (const KeyValueChange& change : batch.changes) HDB_TRY(check_keyspace(change.keyspace));
+  if (HDB_SEEDED(append_a_batch_in_two_halves) && !batch.events.empty() && !batch.changes.empty()) {
+    HDB_TRY(append({.events = {}, .changes = batch.changes, .durability = Durability::kNone}));
+    return append({.events = batch.events, .changes = {}, .durability = batch.durability});
+  }
 
   PendingAppend pending;
   pending.durability = batch.durability.value_or(options_.durability);

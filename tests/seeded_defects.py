@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAYERS = ("base", "io", "wal", "memtable", "sstable", "compaction", "engine", "tools/dump")
 FOUND_BY = {
     "acknowledge_before_sync": "crash_test",
+    "append_a_batch_in_two_halves": "crash_test",
     "back_up_without_a_flush": "backup_test",
     "believe_a_shortened_manifest": "recovery_test",
     "count_a_lost_event": "salvage_test",
@@ -37,6 +38,7 @@ FOUND_BY = {
     "give_a_ticket_twice": "io_test",
     "give_kept_space_to_appends": "engine_test",
     "give_out_tokens_that_are_not_durable": "engine_test",
+    "hard_link_a_mutable_file": "backup_test",
     "leave_a_key_out_of_the_filter": "sstable_test",
     "let_a_copy_keep_its_id": "backup_test",
     "let_old_values_come_back": "salvage_test",
