@@ -39,12 +39,13 @@ Mutex& MemoryDisk::entered() {
   std::uint64_t choice = 0;
   {
     const MutexLock lock(mutex_);
-    if (delay_one_in_ > 0) choice = delays_();
-    if (delay_one_in_ == 0 || choice % delay_one_in_ != 0) return mutex_;
+    if (delay_one_in_ == 0) return mutex_;
+    choice = delays_();
+    if (choice % delay_one_in_ != 0) return mutex_;
+    choice /= delay_one_in_;
     count(Fault::kDelay);
   }
-  const std::uint64_t kind = choice / delay_one_in_ % 4;
-  if (kind == 0) {
+  if (choice % 4 == 0) {
     std::this_thread::sleep_for(std::chrono::microseconds(choice % 1000));
   } else {
     std::this_thread::yield();
