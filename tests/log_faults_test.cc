@@ -74,9 +74,10 @@ struct Writer {
   std::atomic<std::uint64_t> acknowledged{0};
 
   void append_until_an_error(Store& store, int thread) {
+    const std::string type = "thread" + std::to_string(thread);
     for (std::uint64_t number = 0;; ++number) {
       const std::string payload = std::to_string(number) + std::string(number % 7 * 300, ' ');
-      const Event event{.type = "thread" + std::to_string(thread), .payload = as_bytes(payload)};
+      const Event event{.type = type, .payload = as_bytes(payload)};
       if (!store.append(Batch{.events = {&event, 1}, .changes = {}, .durability = Durability::kSync}).ok()) return;
       acknowledged = number + 1;
     }

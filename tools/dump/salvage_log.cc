@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t kWindowBytes = 1u << 20;
 constexpr std::uint64_t kPieceBytes = 4096;  // read one by one where the whole window cannot be
+constexpr Epoch kUnknownEpoch{};             // of no open: the first is 1
 
 using Visit = std::function<Status(const SalvagedBatch&)>;
 
@@ -131,7 +132,7 @@ class LogScan {
     }
     Gap gap;
     bool is_empty = true;
-    std::optional<Epoch> epoch = header ? std::optional(header->epoch) : std::nullopt;
+    Epoch epoch = header ? header->epoch : kUnknownEpoch;
     for (std::uint64_t at = from; at + 8 <= file.size_bytes();) {
       const auto group = group_at(file, at, epoch);
       if (group) {
@@ -180,7 +181,7 @@ class LogScan {
 
   // The valid group that begins there, if one does. Its batches may be damaged. Of no other epoch than its segment's,
   // which is that of its header or of its first group, and not below that of the segment before.
-  std::optional<wal::GroupParts> group_at(SegmentFile& file, std::uint64_t offset, std::optional<Epoch> epoch) {
+  std::optional<wal::GroupParts> group_at(SegmentFile& file, std::uint64_t offset, Epoch epoch) {
     const std::uint64_t room = file.size_bytes() - offset;
     if (room < wal::kGroupHeaderBytes) return std::nullopt;
     const ByteView head = file.view(offset, wal::kGroupHeaderBytes, survey_.damages);
@@ -190,7 +191,8 @@ class LogScan {
     if (!bytes.ok()) return std::nullopt;
     const Epoch stated = load<wal::GroupHeader>(head.data()).epoch;
     if (stated < last_epoch_ || (epoch_max_ && stated > *epoch_max_)) return std::nullopt;
-    auto parts = wal::split_group(file.view(offset, bytes.value(), survey_.damages), epoch.value_or(stated), place);
+    if (epoch == kUnknownEpoch) epoch = stated;
+    auto parts = wal::split_group(file.view(offset, bytes.value(), survey_.damages), epoch, place);
     if (!parts.ok()) return std::nullopt;
     return std::move(parts).value();
   }
