@@ -9,12 +9,6 @@ namespace hdb::compaction {
 
 namespace {
 
-std::uint64_t bytes_in(const std::vector<TableRef>& tables) noexcept {
-  std::uint64_t bytes = 0;
-  for (const TableRef& table : tables) bytes += table->file_bytes;
-  return bytes;
-}
-
 bool is_any_excluded(const std::vector<TableRef>& tables, const FileNumberSet& excluded) {
   return std::any_of(tables.begin(), tables.end(),
                      [&excluded](const TableRef& table) { return excluded.count(table->number) > 0; });

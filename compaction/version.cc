@@ -13,12 +13,6 @@ bool ends_before(const TableRef& table, ByteView key) noexcept {
   return compare_bytes(bytes_of(table->largest_key), key) < 0;
 }
 
-std::uint64_t bytes_in(const std::vector<TableRef>& tables) noexcept {
-  std::uint64_t bytes = 0;
-  for (const TableRef& table : tables) bytes += table->file_bytes;
-  return bytes;
-}
-
 bool same_tables(const std::vector<TableRef>& a, const std::vector<TableRef>& b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const TableRef& left, const TableRef& right) { return *left == *right; });
@@ -75,6 +69,12 @@ Status check_level(const std::vector<TableRef>& tables, std::uint32_t level) {
 }
 
 }  // namespace
+
+std::uint64_t bytes_in(const std::vector<TableRef>& tables) noexcept {
+  std::uint64_t bytes = 0;
+  for (const TableRef& table : tables) bytes += table->file_bytes;
+  return bytes;
+}
 
 bool overlaps(const sstable::TableMeta& table, ByteView from, ByteView to) noexcept {
   return compare_bytes(bytes_of(table.smallest_key), to) <= 0 && compare_bytes(from, bytes_of(table.largest_key)) <= 0;

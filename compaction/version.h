@@ -24,6 +24,8 @@ struct VersionEdit;
 // is garbage.
 using TableRef = std::shared_ptr<const sstable::TableMeta>;
 
+std::uint64_t bytes_in(const std::vector<TableRef>& tables) noexcept;  // of their files
+
 inline constexpr std::uint32_t kLevels = 7;  // of keys
 
 // The levels of event tables: how they were written.

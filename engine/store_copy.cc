@@ -166,14 +166,9 @@ Result<BackupReport> restore_store(Env& env, const std::string& from, const std:
   if (HDB_TRY(env.exists(current_path(to)))) {
     return Status::invalid_argument(to + ": is a store already; restore into a new directory");
   }
-  // Another backup into `from` would delete tables meanwhile. From a file system that takes no lock nobody can.
+  // Another backup into `from` would delete tables meanwhile.
   std::unique_ptr<FileLock> lock;
-  auto locked = env.lock(lock_path(from));
-  if (locked.ok()) {
-    lock = std::move(locked).value();
-  } else if (locked.status().code() == StatusCode::kBusy) {
-    return locked.status();
-  }
+  if (HDB_TRY(env.exists(lock_path(from)))) lock = HDB_TRY(env.lock_read_only(lock_path(from)));
   return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, /*is_verified=*/true);
 }
 

@@ -93,6 +93,8 @@ class Env {
   virtual Status sync_directory(const std::string& directory) = 0;  // makes create, rename, link, remove durable
   // An exclusive lock on the file, created if absent; kBusy if any engine, of this process or another, holds it.
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
+  // The same lock, on a file that exists and is not written to: for who only reads a store, also on a read-only medium.
+  virtual Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) = 0;
 };
 
 // The operating system's files. Lives for the whole process.

@@ -318,20 +318,22 @@ class LockTable {
  public:
   using FileKey = std::pair<dev_t, ino_t>;
 
-  Result<std::pair<FileDescriptor, FileKey>> acquire(const std::string& path) HDB_EXCLUDES(mutex_) {
+  // `is_read_only`: without creating the file, or noting in it who holds it.
+  Result<std::pair<FileDescriptor, FileKey>> acquire(const std::string& path, bool is_read_only) HDB_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     struct stat attributes;
     if (::stat(path.c_str(), &attributes) == 0 && held_.contains({attributes.st_dev, attributes.st_ino})) {
       return Status::error(StatusCode::kBusy, path + ": an engine in this process has the store open; close it first");
     }
-    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT));
+    FileDescriptor file = HDB_TRY(open_file(path, is_read_only ? O_RDONLY : O_RDWR | O_CREAT));
+    HDB_TRY(regular_file_bytes(file, path));
     if (!HDB_SEEDED(forget_the_lock) && uninterrupted([&] { return ::flock(file.number(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) return system_error(path, "lock", errno);
       return Status::error(StatusCode::kBusy,
                            path + ": another process has the store open" + holder_of(file) + "; close it there first");
     }
     if (::fstat(file.number(), &attributes) != 0) return system_error(path, "stat", errno);
-    note_holder(file);
+    if (!is_read_only) note_holder(file);
     const FileKey key{attributes.st_dev, attributes.st_ino};
     held_.insert(key);
     return std::pair(std::move(file), key);
@@ -373,8 +375,8 @@ class PosixFileLock final : public FileLock {
     if (held_) table_.release(std::move(held_->first), held_->second);
   }
   // Before anything else, once.
-  Status acquire(const std::string& path) {
-    held_ = HDB_TRY(table_.acquire(path));
+  Status acquire(const std::string& path, bool is_read_only) {
+    held_ = HDB_TRY(table_.acquire(path, is_read_only));
     return {};
   }
 
@@ -490,13 +492,16 @@ class PosixEnv final : public Env {
     return {};
   }
 
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return lock(path, false); }
+  Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override { return lock(path, true); }
+
+ private:
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path, bool is_read_only) {
     auto lock = std::make_unique<PosixFileLock>(locks_);
-    HDB_TRY(lock->acquire(path));
+    HDB_TRY(lock->acquire(path, is_read_only));
     return std::unique_ptr<FileLock>(std::move(lock));
   }
 
- private:
   LockTable locks_;
 };
 

@@ -255,6 +255,25 @@ TEST_CASE("a store is locked once, by whom the message says, and free again afte
   });
 }
 
+TEST_CASE("who only reads a store takes the same lock, and neither makes nor changes its file") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = lock_path(directory);
+    CHECK(env.lock_read_only(path).status().code() == StatusCode::kNotFound);
+    CHECK_FALSE(env.exists(path).value());
+    REQUIRE(replace_file(env, path, as_bytes("as it was\n")).ok());
+    {
+      const auto held = env.lock_read_only(path);
+      REQUIRE_MESSAGE(held.ok(), held.status().message());
+      CHECK(env.lock(path).status().code() == StatusCode::kBusy);
+      CHECK(env.lock_read_only(path).status().code() == StatusCode::kBusy);
+    }
+    CHECK(text_of(env, path) == "as it was\n");
+    const auto held = env.lock(path);
+    REQUIRE_MESSAGE(held.ok(), held.status().message());
+    CHECK(env.lock_read_only(path).status().code() == StatusCode::kBusy);
+  });
+}
+
 TEST_CASE("of many threads one at a time holds the lock") {
   on_each_env([](Env& env, const std::string& directory) {
     const std::string path = lock_path(directory);

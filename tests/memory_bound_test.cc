@@ -259,6 +259,9 @@ class GatedEnv final : public Env {
   Status remove(const std::string& path) override { return env_.remove(path); }
   Status sync_directory(const std::string& directory) override { return env_.sync_directory(directory); }
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return env_.lock(path); }
+  Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override {
+    return env_.lock_read_only(path);
+  }
 
  private:
   class GatedFile final : public WritableFile {

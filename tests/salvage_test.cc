@@ -505,6 +505,17 @@ TEST_CASE("salvage refuses a target that holds anything, a store that is open, a
   CHECK(dump::salvage_store(*env, "store", {}, nowhere).status().code() == StatusCode::kBusy);
 }
 
+TEST_CASE("a store whose lock cannot be asked for is not salvaged: it may be in use") {
+  const Saved saved = make_store(true, 18);
+  const auto env = disk_with(saved.files);
+  const std::uint64_t begin = env->operations();
+  env->fail_at(begin + 1);  // behind the question whether there is a lock
+  const Status refused = dump::salvage_store(*env, "store", {.target = "copy"}, [](std::string_view) {}).status();
+  CHECK(refused.code() == StatusCode::kIoError);
+  CHECK(refused.message().find("store/LOCK") != std::string_view::npos);
+  CHECK(env->operations() == begin + 2);
+}
+
 TEST_CASE("a salvage that fails or loses power leaves the damaged store as it was, and no half store") {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);

@@ -10,10 +10,6 @@ namespace hdb::test {
 
 namespace {
 
-bool coin(std::mt19937_64& random) {
-  return (random() & 1) != 0;
-}
-
 Fault counted_as(ReadFault fault) {
   switch (fault) {
     case ReadFault::kShort:

@@ -96,6 +96,10 @@ class Lock final : public FileLock {
   std::string path_;
 };
 
+Status busy(const std::string& path) {
+  return Status::error(StatusCode::kBusy, path + ": an engine in this process has the store open; close it first");
+}
+
 }  // namespace
 
 MemoryEnv::MemoryEnv() : disk_(std::make_shared<MemoryDisk>()) {}
@@ -285,9 +289,7 @@ Status MemoryEnv::sync_directory(const std::string& directory) {
 Result<std::unique_ptr<FileLock>> MemoryEnv::lock(const std::string& path) {
   const MutexLock lock(disk_->entered());
   HDB_TRY(disk_->begin(path, "lock"));
-  if (!disk_->locked_.insert(path).second) {
-    return Status::error(StatusCode::kBusy, path + ": an engine in this process has the store open; close it first");
-  }
+  if (!disk_->locked_.insert(path).second) return busy(path);
   if (!disk_->live_.contains(path)) {
     const Result<File> made = disk_->make_file(path);
     if (!made.ok()) {
@@ -295,6 +297,14 @@ Result<std::unique_ptr<FileLock>> MemoryEnv::lock(const std::string& path) {
       return made.status();
     }
   }
+  return std::unique_ptr<FileLock>(std::make_unique<Lock>(disk_, disk_->generation_, path));
+}
+
+Result<std::unique_ptr<FileLock>> MemoryEnv::lock_read_only(const std::string& path) {
+  const MutexLock lock(disk_->entered());
+  HDB_TRY(disk_->begin(path, "lock"));
+  HDB_TRY(disk_->find(path));
+  if (!disk_->locked_.insert(path).second) return busy(path);
   return std::unique_ptr<FileLock>(std::make_unique<Lock>(disk_, disk_->generation_, path));
 }
 

@@ -94,6 +94,7 @@ class MemoryEnv final : public Env {
   Status remove(const std::string& path) override;
   Status sync_directory(const std::string& directory) override;
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override;
 
  private:
   std::shared_ptr<MemoryDisk> disk_;  // shared with the handles

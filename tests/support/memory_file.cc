@@ -7,10 +7,6 @@ namespace hdb::test {
 
 namespace {
 
-bool coin(std::mt19937_64& random) {
-  return (random() & 1) != 0;
-}
-
 bool is_zero(ByteView bytes) {
   return bytes.empty() ||
          (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);

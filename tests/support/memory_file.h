@@ -12,6 +12,10 @@ namespace hdb::test {
 
 inline constexpr std::uint64_t kSectorBytes = 512;
 
+inline bool coin(std::mt19937_64& random) {
+  return (random() & 1) != 0;
+}
+
 // Thread-compatible: the disk's mutex guards it.
 class MemoryFile {
  public:

@@ -1,6 +1,7 @@
 // hdb: the command line of an HDB store. Each verb is a file of its own; here they are only told apart.
 //
-// Exit codes: 0 done, 1 failed, 2 the arguments make no sense. A failure is one line on standard error.
+// Exit codes: 0 done, 1 failed, 2 the arguments make no sense, 3 repaired, but not everything
+// may be there. A failure is one line on standard error.
 #include <algorithm>
 #include <cstdio>
 #include <iterator>

@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::size_t kBatchBytesMax = 32u << 20;  // bounds memory where events are large
 
-std::string shown_name(const std::string& path) {
-  return path == "-" ? "standard input" : path;
-}
-
 // The name that a mapping may take an attribute from: that of a stream's device (/dev/stdin, or /dev/fd/63 as a shell
 // makes it for <(...)) says nothing of what comes out of it; that of a file or of a named pipe may.
 std::string telling_name(const std::string& path, bool is_regular) {

@@ -22,10 +22,6 @@ constexpr std::size_t kPieceBytes = 256u << 10;
 constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::string_view kZstdMagic = "\x28\xb5\x2f\xfd";
 
-std::string shown_name(const std::string& path) {
-  return path == "-" ? "standard input" : path;
-}
-
 Status file_error(const std::string& path, std::string_view operation, int error) {
   const StatusCode code = error == ENOENT ? StatusCode::kNotFound : StatusCode::kIoError;
   return Status::error(code, fmt::format("{}: cannot {}: {}; check the name and its permissions", shown_name(path),
@@ -288,6 +284,10 @@ class ZstdStream final : public InputStream {
 };
 
 }  // namespace
+
+std::string shown_name(const std::string& path) {
+  return path == "-" ? "standard input" : path;
+}
 
 void catch_interrupts() noexcept {
   struct sigaction action {};

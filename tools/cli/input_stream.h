@@ -22,6 +22,9 @@ struct FileStamp {
   friend bool operator==(const FileStamp&, const FileStamp&) noexcept = default;
 };
 
+// As messages name the file: "-" is standard input.
+std::string shown_name(const std::string& path);
+
 // kNotFound or kIoError names the file and errno's text; kInvalidArgument for a directory.
 Result<FileStamp> stamp_of(const std::string& path);
 

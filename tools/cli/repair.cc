@@ -44,7 +44,7 @@ Result<ExitCode> run_repair(const RepairArguments& arguments) {
                                           positions, report.events + report.lost_events()));
   }
   fmt::print("{}: {}\n", arguments.target, dump::summary_of(report));
-  return ExitCode::kOk;
+  return report.is_whole() ? ExitCode::kOk : ExitCode::kFoundDamage;
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ Run add_repair(CLI::App& command) {
                    "also take values of keys that may be older than they were, or erased since");
   command.footer(
       "Events keep their positions. What is lost is told line by line, and 'hdb get' says so of each lost position. "
-      "'hdb-dump salvage' tells the same without writing.");
+      "'hdb-dump salvage' tells the same without writing. Exits with 0 if the store had no damage, with 3 if it had.");
   return [arguments] { return run_repair(*arguments); };
 }
 

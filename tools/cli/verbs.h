@@ -13,7 +13,7 @@
 
 namespace hdb::cli {
 
-enum class ExitCode : int { kOk = 0, kFailed = 1, kUsage = 2 };
+enum class ExitCode : int { kOk = 0, kFailed = 1, kUsage = 2, kFoundDamage = 3 };
 
 // Runs a verb after its arguments were read. An error is printed as one line and is kFailed.
 using Run = std::function<Result<ExitCode>()>;

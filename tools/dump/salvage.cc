@@ -31,7 +31,7 @@ using compaction::TableRef;
 using sstable::TableKind;
 
 constexpr std::uint64_t kManifestBytesMax = 4ull << 30;
-constexpr std::uint64_t kCacheBytes = 8u << 20;
+constexpr std::uint64_t kCopyCacheBytes = 8u << 20;
 constexpr std::uint32_t kOpenTables = 64;
 constexpr std::size_t kMergedAtOnce = 64;           // runs of keys
 constexpr std::uint32_t kKeyspacesMax = 1u << 20;   // to be named anew
@@ -165,11 +165,8 @@ class Salvage {
  private:
   Status take_lock() {
     const std::string path = lock_path(store_);
-    if (!HDB_TRY(env_.exists(path))) return {};
-    auto lock = env_.lock(path);
-    if (lock.ok()) lock_ = std::move(lock).value();
-    // A medium that takes no lock has nobody who writes to it.
-    return lock.status().code() == StatusCode::kBusy ? lock.status() : Status();
+    if (HDB_TRY(env_.exists(path))) lock_ = HDB_TRY(env_.lock_read_only(path));
+    return {};
   }
 
   Status take() {
@@ -379,7 +376,7 @@ class Salvage {
       return {};
     };
     if (run.block != nullptr) return take(run.block->handle, run.block->first);
-    sstable::BlockCache cache(kCacheBytes);
+    sstable::BlockCache cache(kCopyCacheBytes);
     const auto table = HDB_TRY(sstable::EventTable::open(env_, run.table->path, run.table->number, cache));
     for (const auto& entry : table->blocks()) {
       const Position first = run.begin + entry.first;
@@ -530,7 +527,7 @@ class Salvage {
       return take(entry);
     };
     if (table.is_sound) {
-      sstable::BlockCache cache(kCacheBytes);
+      sstable::BlockCache cache(kCopyCacheBytes);
       const auto open = HDB_TRY(sstable::KeyTable::open(env_, table.path, table.number, cache));
       const std::unique_ptr<EntryIterator> entries = open->entries();
       for (bool more = entries->seek_to_first(); more; more = entries->next()) HDB_TRY(consider(entries->entry()));
@@ -579,7 +576,7 @@ class Salvage {
 
   // The newest version of each key of the runs, without those that are erased if `is_last`. The inputs are removed.
   Result<KeyRun> merge_runs(std::span<const KeyRun> inputs, bool is_last) {
-    sstable::BlockCache cache(kCacheBytes);
+    sstable::BlockCache cache(kCopyCacheBytes);
     sstable::TableCache tables(env_, options_.target, kOpenTables, cache);
     std::vector<std::unique_ptr<EntryIterator>> sources;
     for (const KeyRun& run : inputs) sources.push_back(compaction::concatenate(tables, run));

@@ -20,7 +20,7 @@ using sstable::BlockKind;
 using sstable::BlockTrailer;
 using sstable::TableKind;
 
-constexpr std::uint64_t kCacheBytes = 1u << 20;
+constexpr std::uint64_t kSurveyCacheBytes = 1u << 20;
 // The block that begins where the last one ended is sought by its trailer: at each place that looks like one, all bytes
 // up to it are hashed. Real blocks have hardly any other such place; this bounds the work where there is no block.
 constexpr std::uint64_t kScanHashedBytesMax = 1u << 30;
@@ -51,7 +51,7 @@ class TableSurvey {
     auto opened = env_.open(table_.path);
     if (!opened.ok()) return lose_all(opened.status());
     file_ = std::move(opened).value();
-    sstable::BlockCache cache(kCacheBytes);
+    sstable::BlockCache cache(kSurveyCacheBytes);
     const auto reader = sstable::TableReader::open(env_, table_.path, table_.number, cache);
     if (reader.status().code() == StatusCode::kUnsupported) return reader.status();
     if (reader.ok()) {
@@ -262,7 +262,7 @@ class TableSurvey {
 
 // What a sound table says of itself, and which of its events are lost already.
 Status learn_from(Env& env, SurveyedTable& table) {
-  sstable::BlockCache cache(kCacheBytes);
+  sstable::BlockCache cache(kSurveyCacheBytes);
   const auto reader = HDB_TRY(sstable::TableReader::open(env, table.path, table.number, cache));
   table.meta = sstable::meta_of(reader->footer(), reader->properties());
   if (table.meta->kind != TableKind::kEvents) return {};
