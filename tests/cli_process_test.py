@@ -573,8 +573,8 @@ def test_a_damaged_store_is_repaired_into_a_new_one_that_says_what_is_lost(scrat
         content[20] ^= 1
         table.write_bytes(content)
     files = lambda: {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
-    before = files()
     refused(1, ["hdb-dump verify"], "verify", "--dir", store, "--quiet")
+    before = files()  # behind verify, which notes its process in LOCK
     repair = run("repair", "--dir", store, "--to", repaired)
     check(repair.returncode == 3, f"a repair of a damaged store must not pass for one without a loss: {repair.returncode}")
     told = repair.out
