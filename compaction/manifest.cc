@@ -63,19 +63,37 @@ Result<Recovered> decode_manifest(ByteView bytes, FileNumber number) {
   return recovered;
 }
 
+Result<Recovered> read_manifest(Env& env, const std::string& path, FileNumber number, bool is_from_the_device) {
+  const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env.open(path));
+  if (is_from_the_device) file->forget_cached();
+  const Buffer content = HDB_TRY(read_file(*file, kManifestBytesMax));
+  Result<Recovered> recovered = decode_manifest(bytes_of(content), number);
+  if (!recovered.ok()) return recovered.status().in_context(path);
+  return recovered;
+}
+
+bool names_keyspace_of(const ManifestState& state, ByteView stored_key) noexcept {
+  return !state.keyspaces.empty() && load_be32(stored_key.data()) <= state.keyspaces.back().id;
+}
+
+Status keyspace_is_lost(ByteView stored_key) {
+  return Status::corruption("has a key of keyspace " + std::to_string(load_be32(stored_key.data())) +
+                            ", which the manifest does not name: the manifest has lost its last edits; restore the "
+                            "store from a backup");
+}
+
 }  // namespace
 
 Result<Recovered> recover(Env& env, const std::string& store) {
   FileNumber number = HDB_TRY(read_current(env, store));
   for (int attempt = 1;; ++attempt) {
     const std::string path = manifest_path(store, number);
-    const Result<Buffer> content = read_file(env, path, kManifestBytesMax);
-    if (content.ok()) {
-      Result<Recovered> recovered = decode_manifest(bytes_of(content.value()), number);
-      if (!recovered.ok()) return recovered.status().in_context(path);
-      return recovered;
+    Result<Recovered> recovered = read_manifest(env, path, number, /*is_from_the_device=*/false);
+    // What looks torn may have been misread, and an open is about to leave it out for good.
+    if (recovered.ok() && recovered->torn_bytes > 0 && !HDB_SEEDED(take_a_misread_for_a_torn_tail)) {
+      recovered = read_manifest(env, path, number, /*is_from_the_device=*/true);
     }
-    if (content.status().code() != StatusCode::kNotFound) return content.status();
+    if (recovered.ok() || recovered.status().code() != StatusCode::kNotFound) return recovered;
     const FileNumber newer = HDB_TRY(read_current(env, store));
     if (newer == number || attempt == kReadAttempts) {
       return Status::corruption(current_path(store) + " names " + manifest_name(number) +
@@ -93,6 +111,26 @@ Status manifest_lost_edits(const std::string& path) {
   return Status::corruption(path +
                             ": is newer than anything the manifest knows: the manifest has lost its last edits; "
                             "restore the store from a backup");
+}
+
+Status check_keyspaces(const ManifestState& state, const BatchView& batch) {
+  if (HDB_SEEDED(believe_in_keyspaces_that_nothing_names)) return {};
+  Status status;
+  batch.for_each_change([&](const BatchView::Change& change) {
+    if (status.ok() && !names_keyspace_of(state, change.key)) status = keyspace_is_lost(change.key);
+  });
+  return status;
+}
+
+Status check_keyspaces(const ManifestState& state, const std::string& store) {
+  if (HDB_SEEDED(believe_in_keyspaces_that_nothing_names)) return {};
+  for (const TableRef& table : state.version->all_tables()) {
+    const ByteView largest = bytes_of(table->largest_key);
+    if (!largest.empty() && !names_keyspace_of(state, largest)) {
+      return keyspace_is_lost(largest).in_context(table_path(store, table->number));
+    }
+  }
+  return {};
 }
 
 Manifest::Manifest(Env& env, std::string store, ManifestState state, std::uint64_t edit_number, FileNumbers numbers)

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "base/batch.h"
 #include "base/ids.h"
 #include "compaction/manifest_format.h"
 #include "compaction/version_edit.h"
@@ -31,11 +32,16 @@ struct Recovered {
 Result<Recovered> recover(Env& env, const std::string& store);
 
 // Whether a table of this number, which the state does not name, was made after the state's last edit was lost: an open
-// records itself before it makes tables, and a close records the numbers that were used. In a copy they may be of a later
-// one that was interrupted.
+// records itself before it makes tables, and a close records the numbers that were used. In a copy they may be of a
+// later one that was interrupted.
 bool is_unknown_to(const ManifestState& state, FileNumber number) noexcept;
 // kCorruption: `path` is such a table.
 Status manifest_lost_edits(const std::string& path);
+// kCorruption if the batch, or a table of the state, has a key of a keyspace that the state does not name: each is
+// named durably before its first change, so the state's last edits were lost, and its number would be given to another.
+// The message says where the table is; where the batch is the caller knows.
+Status check_keyspaces(const ManifestState& state, const BatchView& batch);
+Status check_keyspaces(const ManifestState& state, const std::string& store);
 
 // The manifest of a store that is open for writing. Single-owner.
 class Manifest {

@@ -117,6 +117,11 @@ Status Store::recover() {
   const compaction::Recovered on_disk = HDB_TRY(compaction::recover(env_, directory_));
   compaction::Recovered recovered = on_disk;  // and what this open makes of it
   compaction::ManifestState& state = recovered.state;
+  if (recovered.torn_bytes > 0) {
+    notify(Notice::kTornTail, "left out " + std::to_string(recovered.torn_bytes) +
+                                  " bytes of a torn edit at the end of " +
+                                  manifest_path(directory_, recovered.manifest));
+  }
   if (state.is_copy) {  // from here on it goes its own way
     state.store_id = make_store_id(seed_);
     state.is_copy = false;
@@ -132,6 +137,7 @@ Status Store::recover() {
   epoch_ = HDB_SEEDED(use_an_epoch_twice) ? state.epoch : state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
   HDB_TRY(check_tables(*state.version));
+  HDB_TRY(compaction::check_keyspaces(state, directory_));
   const std::vector<std::string> orphans = HDB_TRY(find_orphans(on_disk));
   auto first_view = std::make_shared<ReadView>();
   {
@@ -196,6 +202,8 @@ Status Store::check_tables(const compaction::Version& version) {
 // are numbered above all of them.
 Result<std::vector<std::string>> Store::find_orphans(const compaction::Recovered& recovered) {
   std::vector<std::string> orphans;
+  // Of a copy that was made but for the removal of its marker: from here on it goes its own way.
+  if (HDB_TRY(env_.exists(unfinished_path(directory_)))) orphans.push_back(unfinished_path(directory_));
   std::uint64_t next = std::max(recovered.state.next_file_number.raw(), recovered.manifest.raw() + 1);
   const std::string tables = table_directory(directory_);
   for (const std::string& name : HDB_TRY(env_.list(tables))) {
@@ -292,6 +300,10 @@ Status Store::start_log(const compaction::Recovered& recovered) {
                               .next_position = state.position_end};
   if (state.is_log_open) {
     const auto apply = [this, &recovered](const wal::Group& group) -> Status {
+      for (const BatchView& batch : group.batches) {
+        const Status known = compaction::check_keyspaces(recovered.state, batch);
+        if (!known.ok()) return known.in_context(group.place(directory_));
+      }
       const std::shared_ptr<const SealedMemTable> full = apply_group(group);
       if (full == nullptr) return {};
       HDB_TRY(begin_manifest(recovered));

@@ -163,7 +163,8 @@ Result<BackupReport> restore_store(Env& env, const std::string& from, const std:
   if (!recovered.state.is_copy) {
     return Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");
   }
-  if (HDB_TRY(env.exists(current_path(to)))) {
+  const bool is_interrupted = HDB_TRY(env.exists(unfinished_path(to)));
+  if (!is_interrupted && HDB_TRY(env.exists(current_path(to)))) {
     return Status::invalid_argument(to + ": is a store already; restore into a new directory");
   }
   // Another backup into `from` would delete tables meanwhile.

@@ -9,13 +9,17 @@ namespace hdb {
 
 Result<Buffer> read_file(Env& env, const std::string& path, std::uint64_t bytes_max) {
   const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env.open(path));
-  const std::uint64_t bytes = file->size_bytes();
+  return read_file(*file, bytes_max);
+}
+
+Result<Buffer> read_file(const RandomAccessFile& file, std::uint64_t bytes_max) {
+  const std::uint64_t bytes = file.size_bytes();
   if (bytes > bytes_max) {
-    return Status::corruption(path + ": has " + std::to_string(bytes) + " bytes; at most " + std::to_string(bytes_max) +
-                              " were expected");
+    return Status::corruption(file.path() + ": has " + std::to_string(bytes) + " bytes; at most " +
+                              std::to_string(bytes_max) + " were expected");
   }
   Buffer content(static_cast<std::size_t>(bytes));
-  HDB_TRY(file->read(0, content));
+  HDB_TRY(file.read(0, content));
   return content;
 }
 

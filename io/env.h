@@ -23,6 +23,8 @@ class RandomAccessFile {
   virtual ~RandomAccessFile() = default;
   // Fills `destination` from `offset`; kCorruption if the file ends inside it.
   virtual Status read(std::uint64_t offset, MutableBytes destination) const = 0;
+  // What is read next comes from the device, not from what the system has cached of the file; best effort.
+  virtual void forget_cached() const noexcept = 0;
   virtual std::uint64_t size_bytes() const noexcept = 0;
   virtual const std::string& path() const noexcept = 0;
 };
@@ -102,6 +104,7 @@ Env& posix_env() noexcept;
 
 // The whole file; kCorruption if it is longer than `bytes_max`.
 Result<Buffer> read_file(Env& env, const std::string& path, std::uint64_t bytes_max);
+Result<Buffer> read_file(const RandomAccessFile& file, std::uint64_t bytes_max);
 
 // Makes `to` a durable copy of `from`, but for its directory entry. Returns its bytes.
 Result<std::uint64_t> copy_file(Env& env, const std::string& from, const std::string& to);

@@ -199,6 +199,7 @@ class PosixRandomAccessFile final : public RandomAccessFile {
     }
     return {};
   }
+  void forget_cached() const noexcept override { ::posix_fadvise(file_.number(), 0, 0, POSIX_FADV_DONTNEED); }
   std::uint64_t size_bytes() const noexcept override { return bytes_; }
   const std::string& path() const noexcept override { return path_; }
 

@@ -216,6 +216,39 @@ TEST_CASE("a first backup that was interrupted is no store until it is done agai
   CHECK(operations > 20);
 }
 
+TEST_CASE("a restore that loses power leaves no store, or the whole one, and can be run again") {
+  std::uint64_t operations = 0;
+  int finished_again = 0;
+  for (std::uint64_t crash_at = 0; crash_at == 0 || crash_at < operations; ++crash_at) {
+    CAPTURE(crash_at);
+    MemoryEnv env;
+    Model model;
+    {
+      Growing growing(env);
+      growing.grow(20);
+      REQUIRE(backup(growing.store, "backup").ok());
+      model = growing.model;
+    }
+    const std::uint64_t begin = env.operations();
+    if (crash_at > 0) env.crash_at(begin + crash_at - 1);
+    CHECK(restore_store(env, "backup", "restored").ok() == (crash_at == 0));
+    if (crash_at == 0) operations = env.operations() - begin + 1;
+    env.crash(crash_at);
+    if (crash_at % 2 == 0 && env.exists(current_path("restored")).value()) {
+      check_holds(env, "restored", model);  // without running it again
+      CHECK_FALSE(env.exists(unfinished_path("restored")).value());
+    }
+    const Status again = restore_store(env, "backup", "restored").status();
+    finished_again += again.ok() ? 1 : 0;
+    // A store that was opened goes its own way: what it is now must not be overwritten.
+    if (!again.ok()) CHECK(again.message().find("is a store already") != std::string_view::npos);
+    check_holds(env, "restored", model);
+    CHECK_FALSE(env.exists(unfinished_path("restored")).value());
+  }
+  CHECK(operations > 20);
+  CHECK(finished_again > 20);
+}
+
 TEST_CASE("a restore finds every flipped byte, names the file, and leaves no store") {
   MemoryEnv env;
   {

@@ -19,7 +19,9 @@
 
 namespace hdb::wal {
 
+using hdb::test::Fault;
 using hdb::test::MemoryEnv;
+using hdb::test::ReadFault;
 using hdb::test::test_seed;
 
 namespace {
@@ -334,6 +336,31 @@ TEST_CASE("damage below a later group's durable end is corruption, above it a to
     if (!end.ok()) CHECK(end.status().code() == StatusCode::kCorruption);
     CHECK(seen.size() == victim);
   }
+}
+
+TEST_CASE("what was misread once is no torn tail: it is read again before anything is cut") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  TestLog log(1u << 20);
+  write_three_durable(log);
+  Buffer written = log.content(1);
+  written.resize(log.groups.back().end.offset);  // without prepared space: every fault hits what was written
+  log.overwrite(1, bytes_of(written));
+  const std::uint64_t before = log.env.reads();
+  std::vector<Logged> sound;
+  REQUIRE(log.replay_into(log.from_floor(), sound).ok());
+  const std::uint64_t reads = log.env.reads() - before;
+  REQUIRE(sound == log.groups);
+  for (std::uint64_t run = 0; run < 60 * reads; ++run) {
+    CAPTURE(run);
+    log.env.damage_read(log.env.reads() + run % reads, ReadFault::kFlippedBit, seed + run);
+    std::vector<Logged> seen;
+    const auto end = log.replay_into(log.from_floor(), seen);
+    log.env.heal();
+    CHECK(seen == sound);
+    CHECK_MESSAGE(end.ok(), std::string(end.status().message()));
+  }
+  CHECK(log.env.faults_injected(Fault::kFlippedBit) > 100);
 }
 
 TEST_CASE("groups of a relaxed run behind a lost one are a torn tail, and never come back") {

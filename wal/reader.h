@@ -46,6 +46,9 @@ struct Group {
   Position first_position = 0;
   std::vector<BatchView> batches;
   std::shared_ptr<const void> bytes;
+
+  // For messages: its file and offset.
+  std::string place(const std::string& store) const;
 };
 
 struct ReplayEnd {

@@ -28,6 +28,7 @@ class Reader final : public RandomAccessFile {
     HDB_TRY(disk_->begin(generation_, path_, "read"));
     return disk_->read(*file_, path_, offset, destination);
   }
+  void forget_cached() const noexcept override {}
   std::uint64_t size_bytes() const noexcept override { return bytes_; }
   const std::string& path() const noexcept override { return path_; }
 

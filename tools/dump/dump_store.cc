@@ -156,6 +156,8 @@ Status Verification::check_tables(const compaction::ManifestState* state) {
   };
   if (state != nullptr) {
     for (const compaction::TableRef& table : state->version->all_tables()) check(table->number, table.get());
+    const Status named = compaction::check_keyspaces(*state, store_);
+    if (!named.ok()) bad(path_of(named, table_directory(store_)), named);
     return {};
   }
   for (const std::string& name : HDB_TRY(names_in(table_directory(store_)))) {
@@ -176,7 +178,14 @@ Status Verification::check_log(const compaction::ManifestState* state) {
     if (!closed.ok()) bad(path_of(closed, log_directory(store_)), closed);
     return {};
   }
-  const Result<wal::ReplayEnd> end = wal::replay(env_, store_, start, [](const wal::Group&) { return Status(); });
+  const auto check_group = [this, state](const wal::Group& group) -> Status {
+    for (const BatchView& batch : group.batches) {
+      const Status known = compaction::check_keyspaces(*state, batch);
+      if (!known.ok()) return known.in_context(group.place(store_));
+    }
+    return {};
+  };
+  const Result<wal::ReplayEnd> end = wal::replay(env_, store_, start, check_group);
   if (end.ok()) {
     show_segments(end.value());
     return {};
