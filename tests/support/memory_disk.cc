@@ -142,9 +142,9 @@ Status MemoryDisk::claim(const std::string& path, std::uint64_t more) {
 
 std::uint64_t MemoryDisk::bytes_used() const {
   std::uint64_t used = 0;
-  std::set<const MemoryFile*> counted;  // a file with two names takes its space once
+  std::set<const MemoryFile*> seen;  // a file with two names takes its space once
   for (const auto& entry : live_) {
-    if (counted.insert(entry.second.get()).second) used += entry.second->size();
+    if (seen.insert(entry.second.get()).second) used += entry.second->size();
   }
   return used;
 }
