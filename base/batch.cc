@@ -79,7 +79,7 @@ std::byte* put_change(std::byte* at, const KeyValueChange& change) noexcept {
   return put_bytes(at, value);
 }
 
-Status damaged(std::size_t offset, const std::string& what) {
+Status damaged_batch(std::size_t offset, const std::string& what) {
   return Status::corruption("batch, byte " + std::to_string(offset) + ": " + what);
 }
 
@@ -88,7 +88,8 @@ Status check_events(Cursor& section, std::size_t section_offset, std::uint32_t c
     const Result<RecordView> record = RecordView::decode(section.rest());
     if (!record.ok())
       return record.status().in_context("batch, byte " + std::to_string(section_offset + section.offset()));
-    if (record->kind() != RecordKind::kEvent) return damaged(section_offset + section.offset(), "holds a lost event");
+    if (record->kind() != RecordKind::kEvent)
+      return damaged_batch(section_offset + section.offset(), "holds a lost event");
     HDB_TRY(section.bytes(record->bytes().size()));
   }
   return {};
@@ -107,8 +108,8 @@ Status check_changes(Cursor& section, std::size_t section_offset, std::uint32_t 
     }
     if (key_bytes < kKeyspacePrefixBytes || key_bytes > kStoredKeyBytesMax || value_bytes > kValueBytesMax ||
         (kind == EntryKind::kErase && value_bytes != 0)) {
-      return damaged(at, "a key-value change has a key of " + std::to_string(key_bytes) + " and a value of " +
-                             std::to_string(value_bytes) + " bytes");
+      return damaged_batch(at, "a key-value change has a key of " + std::to_string(key_bytes) + " and a value of " +
+                                   std::to_string(value_bytes) + " bytes");
     }
     HDB_TRY(section.bytes(key_bytes));
     HDB_TRY(section.bytes(value_bytes));
@@ -196,16 +197,16 @@ EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValu
 
 Result<BatchView> BatchView::decode(ByteView bytes) {
   if (bytes.size() < kBatchHeaderBytes) {
-    return damaged(0, "has " + std::to_string(bytes.size()) + " of 24 header bytes");
+    return damaged_batch(0, "has " + std::to_string(bytes.size()) + " of 24 header bytes");
   }
   const auto header = load<BatchHeader>(bytes.data());
   if (header.batch_bytes != bytes.size() || bytes.size() % 8 != 0 || bytes.size() > kBatchBytesMax) {
-    return damaged(8, "says it has " + std::to_string(header.batch_bytes) + " bytes, with " +
-                          std::to_string(bytes.size()) + " present");
+    return damaged_batch(8, "says it has " + std::to_string(header.batch_bytes) + " bytes, with " +
+                                std::to_string(bytes.size()) + " present");
   }
   const std::uint64_t checksum = checksum64(bytes.subspan(sizeof header.checksum));
   if (checksum != header.checksum) {
-    return damaged(0, "checksum is " + hex(checksum) + ", should be " + hex(header.checksum));
+    return damaged_batch(0, "checksum is " + hex(checksum) + ", should be " + hex(header.checksum));
   }
   if (header.reserved != 0) return Status::unsupported("batch, byte 22: written by a newer version; use a newer build");
 
@@ -223,7 +224,7 @@ Result<BatchView> BatchView::decode(ByteView bytes) {
                                  std::to_string(section.version) + " is not known to this build; use a newer one");
     }
     bool& is_seen = is_events ? has_events : has_changes;
-    if (is_seen) return damaged(section_at, "a section comes twice");
+    if (is_seen) return damaged_batch(section_at, "a section comes twice");
     is_seen = true;
     const ByteView content = HDB_TRY(cursor.bytes(section.bytes));
     Cursor items(content);
@@ -235,12 +236,13 @@ Result<BatchView> BatchView::decode(ByteView bytes) {
       HDB_TRY(check_changes(items, content_at, header.change_count));
       view.changes_ = content;
     }
-    if (!items.at_end()) return damaged(content_at + items.offset(), "a section goes on after its last item");
+    if (!items.at_end()) return damaged_batch(content_at + items.offset(), "a section goes on after its last item");
   }
   if (has_events != (header.event_count > 0) || has_changes != (header.change_count > 0)) {
-    return damaged(12, "the counts do not fit the sections");
+    return damaged_batch(12, "the counts do not fit the sections");
   }
-  if (cursor.rest().size() >= 8) return damaged(kBatchHeaderBytes + cursor.offset(), "bytes follow the last section");
+  if (cursor.rest().size() >= 8)
+    return damaged_batch(kBatchHeaderBytes + cursor.offset(), "bytes follow the last section");
   return view;
 }
 

@@ -1,7 +1,7 @@
 #include "base/checksum.h"
 
-#include <array>
 #include <xxhash.h>
+#include <array>
 
 namespace hdb {
 
@@ -9,7 +9,9 @@ std::uint64_t checksum64(ByteView bytes, std::uint64_t seed) noexcept {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-std::uint64_t hash64(ByteView bytes) noexcept { return checksum64(bytes, 0); }
+std::uint64_t hash64(ByteView bytes) noexcept {
+  return checksum64(bytes, 0);
+}
 
 std::uint64_t seed_of(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcept {
   const std::array<std::uint64_t, 3> parts = {a, b, c};

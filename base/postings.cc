@@ -26,7 +26,7 @@ constexpr std::uint32_t kOffsetsFrom = 4;  // with runs, offsets are there from 
 constexpr std::uint32_t kArrayMax = 4096;  // positions in an array container
 constexpr std::size_t kBitsetBytes = 8192;
 
-Status damaged(const char* what) {
+Status damaged_postings(const char* what) {
   return Status::corruption(std::string("set of positions: ") + what);
 }
 
@@ -34,7 +34,7 @@ Status check_array(Cursor& cursor, std::uint32_t cardinality) {
   const ByteView values = HDB_TRY(cursor.bytes(2 * std::size_t{cardinality}));
   for (std::size_t i = 1; i < cardinality; ++i) {
     if (load<std::uint16_t>(&values[2 * i - 2]) >= load<std::uint16_t>(&values[2 * i])) {
-      return damaged("an array is out of order");
+      return damaged_postings("an array is out of order");
     }
   }
   return {};
@@ -44,7 +44,8 @@ Status check_bitset(Cursor& cursor, std::uint32_t cardinality) {
   const ByteView words = HDB_TRY(cursor.bytes(kBitsetBytes));
   int bits = 0;
   for (std::size_t at = 0; at < kBitsetBytes; at += 8) bits += std::popcount(load<std::uint64_t>(&words[at]));
-  if (static_cast<std::uint32_t>(bits) != cardinality) return damaged("a bitset has not as many bits as it says");
+  if (static_cast<std::uint32_t>(bits) != cardinality)
+    return damaged_postings("a bitset has not as many bits as it says");
   return {};
 }
 
@@ -56,12 +57,12 @@ Status check_runs(Cursor& cursor, std::uint32_t cardinality) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint32_t begin = load<std::uint16_t>(&runs[4 * i]);
     const std::uint32_t length = load<std::uint16_t>(&runs[4 * i + 2]) + 1u;
-    if (i > 0 && begin <= end) return damaged("runs touch or are out of order");
+    if (i > 0 && begin <= end) return damaged_postings("runs touch or are out of order");
     end = begin + length;
-    if (end > kContainersMax) return damaged("a run goes past its container");
+    if (end > kContainersMax) return damaged_postings("a run goes past its container");
     positions += length;
   }
-  if (positions != cardinality) return damaged("runs have not as many positions as they say");
+  if (positions != cardinality) return damaged_postings("runs have not as many positions as they say");
   return {};
 }
 
@@ -71,9 +72,9 @@ Status check_portable(ByteView bytes) {
   Cursor cursor(bytes);
   const auto cookie = HDB_TRY(cursor.fixed<std::uint32_t>());
   const bool may_have_runs = (cookie & 0xffff) == kCookieWithRuns;
-  if (!may_have_runs && cookie != kCookieWithoutRuns) return damaged("not a Roaring bitmap");
+  if (!may_have_runs && cookie != kCookieWithoutRuns) return damaged_postings("not a Roaring bitmap");
   const std::uint32_t containers = may_have_runs ? (cookie >> 16) + 1 : HDB_TRY(cursor.fixed<std::uint32_t>());
-  if (containers > kContainersMax) return damaged("too many containers");
+  if (containers > kContainersMax) return damaged_postings("too many containers");
   ByteView run_flags;
   if (may_have_runs) run_flags = HDB_TRY(cursor.bytes((containers + 7) / 8));
   const ByteView keys = HDB_TRY(cursor.bytes(4 * std::size_t{containers}));
@@ -82,10 +83,10 @@ Status check_portable(ByteView bytes) {
 
   for (std::size_t i = 0; i < containers; ++i) {
     if (i > 0 && load<std::uint16_t>(&keys[4 * i - 4]) >= load<std::uint16_t>(&keys[4 * i])) {
-      return damaged("containers are out of order");
+      return damaged_postings("containers are out of order");
     }
     if (!offsets.empty() && load<std::uint32_t>(&offsets[4 * i]) != cursor.offset()) {
-      return damaged("a container is not where it should be");
+      return damaged_postings("a container is not where it should be");
     }
     const std::uint32_t cardinality = load<std::uint16_t>(&keys[4 * i + 2]) + 1u;
     const bool is_run = may_have_runs && (std::to_integer<unsigned>(run_flags[i / 8]) >> (i % 8) & 1) != 0;
@@ -97,7 +98,7 @@ Status check_portable(ByteView bytes) {
       HDB_TRY(check_bitset(cursor, cardinality));
     }
   }
-  if (!cursor.at_end()) return damaged("bytes follow its end");
+  if (!cursor.at_end()) return damaged_postings("bytes follow its end");
   return {};
 }
 
@@ -235,18 +236,19 @@ Result<PositionSet> PositionSet::decode(ByteView bytes) {
     return PositionSet(
         roaring_bitmap_portable_deserialize_safe(reinterpret_cast<const char*>(portable.data()), portable.size()));
   }
-  if (kind != SetKind::kDeltas) return damaged("of unknown kind");
+  if (kind != SetKind::kDeltas) return damaged_postings("of unknown kind");
   const std::uint64_t count = HDB_TRY(cursor.varint());
-  if (count > kDeltasMax) return damaged("has more distances than its kind allows");
+  if (count > kDeltasMax) return damaged_postings("has more distances than its kind allows");
   PositionSet set;
   std::uint64_t position = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t distance = HDB_TRY(cursor.varint());
-    if ((i > 0 && distance == 0) || distance >= kPositionsEnd - position) return damaged("distances are out of order");
+    if ((i > 0 && distance == 0) || distance >= kPositionsEnd - position)
+      return damaged_postings("distances are out of order");
     position += distance;
     set.add(u32(position));
   }
-  if (!cursor.at_end()) return damaged("bytes follow its end");
+  if (!cursor.at_end()) return damaged_postings("bytes follow its end");
   return set;
 }
 

@@ -39,7 +39,7 @@ Status not_utf8(std::string_view field) {
   return Status::invalid_argument("event " + std::string(field) + " is not valid UTF-8; put raw bytes in the payload");
 }
 
-Status damaged(const std::string& what) {
+Status damaged_record(const std::string& what) {
   return Status::corruption("record " + what);
 }
 
@@ -119,10 +119,12 @@ std::array<std::byte, kRecordHeaderBytes> encode_lost_record(Timestamp time) noe
 }
 
 Result<RecordView> RecordView::decode(ByteView bytes) {
-  if (bytes.size() < kRecordHeaderBytes) return damaged("has " + std::to_string(bytes.size()) + " of 60 header bytes");
+  if (bytes.size() < kRecordHeaderBytes)
+    return damaged_record("has " + std::to_string(bytes.size()) + " of 60 header bytes");
   const auto size = load<std::uint32_t>(bytes.data());
   if (size < kRecordHeaderBytes || size > kRecordBytesMax || size > bytes.size()) {
-    return damaged("says it has " + std::to_string(size) + " bytes, with " + std::to_string(bytes.size()) + " present");
+    return damaged_record("says it has " + std::to_string(size) + " bytes, with " + std::to_string(bytes.size()) +
+                          " present");
   }
   const RecordView view(bytes.first(size));
   const bool is_known = view.kind() == RecordKind::kEvent || view.kind() == RecordKind::kLost;
@@ -134,21 +136,21 @@ Result<RecordView> RecordView::decode(ByteView bytes) {
   std::size_t end = 0;
   for (std::size_t field = 0; field < kTextFields; ++field) {
     const std::size_t next = load<std::uint16_t>(bytes.data() + 32 + 2 * field);
-    if (next < end || next > body_bytes) return damaged("text ends are out of order");
+    if (next < end || next > body_bytes) return damaged_record("text ends are out of order");
     end = next;
   }
   const std::size_t tags_end = load<std::uint32_t>(bytes.data() + 52);
   const std::size_t metadata_end = load<std::uint32_t>(bytes.data() + 56);
   if (tags_end < end || metadata_end < tags_end || metadata_end > body_bytes || view.tag_count() > kTagsMax) {
-    return damaged("tags or metadata ends are out of order");
+    return damaged_record("tags or metadata ends are out of order");
   }
   for (std::size_t left = view.tag_count(); left > 0; --left) {
-    if (tags_end - end < 2) return damaged("tags go past their end");
+    if (tags_end - end < 2) return damaged_record("tags go past their end");
     const std::size_t tag = load<std::uint16_t>(bytes.data() + kRecordHeaderBytes + end);
-    if (tags_end - end - 2 < tag) return damaged("tags go past their end");
+    if (tags_end - end - 2 < tag) return damaged_record("tags go past their end");
     end += 2 + tag;
   }
-  if (end != tags_end) return damaged("tags stop before their end");
+  if (end != tags_end) return damaged_record("tags stop before their end");
   return view;
 }
 

@@ -11,7 +11,7 @@ namespace hdb {
 
 namespace {
 
-constexpr std::chrono::milliseconds kRetryDelay{1000};
+constexpr std::chrono::milliseconds kCompactionRetryDelay{1000};
 
 std::uint64_t bytes_of_tables(const std::vector<std::shared_ptr<const sstable::TableMeta>>& tables) {
   std::uint64_t bytes = 0;
@@ -79,7 +79,7 @@ void Store::run_compaction(std::shared_ptr<const compaction::Plan> plan) noexcep
 
 void Store::schedule_compaction_retry() noexcept {
   try {
-    background_->after(kRetryDelay, [this] {
+    background_->after(kCompactionRetryDelay, [this] {
       MutexLock lock(state_mutex_);
       schedule_compactions();
     });

@@ -13,7 +13,7 @@ namespace hdb {
 
 namespace {
 
-constexpr std::chrono::milliseconds kRetryDelay{1000};
+constexpr std::chrono::milliseconds kFlushRetryDelay{1000};
 
 Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, FileNumber number,
                                              const sstable::TableSettings& settings, const MemTable& memtable,
@@ -58,7 +58,7 @@ void Store::schedule_flush() noexcept {
 void Store::schedule_flush_retry() noexcept {
   if (is_flush_retry_set_) return;
   try {
-    background_->after(kRetryDelay, [this] {
+    background_->after(kFlushRetryDelay, [this] {
       MutexLock lock(state_mutex_);
       is_flush_retry_set_ = false;
       schedule_flush();

@@ -69,7 +69,7 @@ std::span<const std::string_view> words_of(const OptionField& field) noexcept {
   return kCompressions;
 }
 
-std::uint64_t value_of(const Options& options, const OptionField& field) {
+std::uint64_t option_value(const Options& options, const OptionField& field) {
   return std::visit([&options](auto member) { return static_cast<std::uint64_t>(options.*member); }, field.member);
 }
 
@@ -196,7 +196,7 @@ std::string place_in(const std::string& path, const toml::source_region& source)
 
 Status validate(const Options& options) {
   for (const OptionField& field : kFields) {
-    const std::uint64_t value = value_of(options, field);
+    const std::uint64_t value = option_value(options, field);
     if (value < field.min || value > field.max) return out_of_place(field, value_text(field, value));
   }
   if (options.level0_stop_trigger <= options.level0_compaction_trigger) {
@@ -244,7 +244,7 @@ Result<Options> load_options(const std::filesystem::path& file) {
 std::string to_toml(const Options& options) {
   std::string text;
   for (const OptionField& field : kFields) {
-    const std::string value = value_text(field, value_of(options, field));
+    const std::string value = value_text(field, option_value(options, field));
     const bool is_number = value.find_first_not_of("0123456789") == std::string::npos;
     text += std::string(field.name) + " = " + (is_number ? value : "\"" + value + "\"") + "\n";
   }

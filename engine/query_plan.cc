@@ -18,7 +18,7 @@ std::vector<std::string_view> sorted(const std::vector<std::string>& texts) {
   return views;
 }
 
-bool contains(const std::vector<std::string_view>& texts, std::string_view text) {
+bool is_among(const std::vector<std::string_view>& texts, std::string_view text) {
   return std::binary_search(texts.begin(), texts.end(), text);
 }
 
@@ -115,14 +115,14 @@ PositionSet QueryPlan::candidates(const MemTable& memtable, Position begin, Posi
 Result<bool> QueryPlan::matches(const RecordView& record, Timestamp commit_time) {
   if (record.kind() == RecordKind::kLost && !HDB_SEEDED(count_a_lost_event)) return false;
   if (!query_->time.contains(record.time()) || !query_->commit_time.contains(commit_time)) return false;
-  if (!types_.empty() && !contains(types_, record.text(TextField::kType))) return false;
-  if (!entities_.empty() && !contains(entities_, record.text(TextField::kEntity))) return false;
-  if (!hosts_.empty() && !contains(hosts_, record.text(TextField::kHost))) return false;
+  if (!types_.empty() && !is_among(types_, record.text(TextField::kType))) return false;
+  if (!entities_.empty() && !is_among(entities_, record.text(TextField::kEntity))) return false;
+  if (!hosts_.empty() && !is_among(hosts_, record.text(TextField::kHost))) return false;
   if (!tags_any_.empty() || !tags_all_.empty()) {
     bool has_any = tags_any_.empty();
     std::vector<bool> has(tags_all_.size(), false);
     record.for_each_tag([&](std::string_view tag) {
-      has_any = has_any || contains(tags_any_, tag);
+      has_any = has_any || is_among(tags_any_, tag);
       const auto place = std::lower_bound(tags_all_.begin(), tags_all_.end(), tag);
       if (place != tags_all_.end() && *place == tag) has[static_cast<std::size_t>(place - tags_all_.begin())] = true;
     });

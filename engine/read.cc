@@ -99,7 +99,7 @@ Result<std::optional<StoredEvent>> Store::get(const EventId& id, const Snapshot*
 
 namespace {
 
-std::optional<Value> value_of(const Entry& entry, std::shared_ptr<const void> pin) {
+std::optional<Value> value_in(const Entry& entry, std::shared_ptr<const void> pin) {
   if (entry.kind == EntryKind::kErase) return std::nullopt;
   return Value(entry.value, std::move(pin));
 }
@@ -118,15 +118,15 @@ Result<std::optional<Value>> Store::get(Keyspace keyspace, ByteView key, const S
   const Buffer wanted_bytes = stored_key(keyspace, key);
   const ByteView wanted = bytes_of(wanted_bytes);
 
-  if (const auto entry = view->active->find(wanted, newest)) return value_of(*entry, view->active);
+  if (const auto entry = view->active->find(wanted, newest)) return value_in(*entry, view->active);
   for (auto sealed = view->sealed.rbegin(); sealed != view->sealed.rend(); ++sealed) {
-    if (const auto entry = (*sealed)->table->find(wanted, newest)) return value_of(*entry, (*sealed)->table);
+    if (const auto entry = (*sealed)->table->find(wanted, newest)) return value_in(*entry, (*sealed)->table);
   }
   for (std::uint32_t level = 0; level < view->version->level_count(); ++level) {
     for (const auto& meta : view->version->tables_for_key(level, wanted)) {
       const auto table = HDB_TRY(tables_->get_keys(*meta));
       auto found = HDB_TRY(table->get(wanted, newest));
-      if (found) return value_of(found->entry, std::move(found->pin));
+      if (found) return value_in(found->entry, std::move(found->pin));
     }
   }
   return std::optional<Value>();

@@ -3,7 +3,7 @@
 namespace hdb {
 
 namespace {
-std::uint64_t value_of(const std::atomic<std::uint64_t>& counter) {
+std::uint64_t count_of(const std::atomic<std::uint64_t>& counter) {
   return counter.load(std::memory_order_relaxed);
 }
 }  // namespace
@@ -11,21 +11,21 @@ std::uint64_t value_of(const std::atomic<std::uint64_t>& counter) {
 Stats Store::stats() {
   Stats stats;
   if (!check_open().ok()) return stats;
-  stats.events_appended = value_of(counters_.events_appended);
-  stats.duplicates = value_of(counters_.duplicates);
-  stats.key_value_changes = value_of(counters_.key_value_changes);
-  stats.batches = value_of(counters_.batches);
-  stats.log_groups = value_of(counters_.log_groups);
-  stats.table_bytes_flushed = value_of(counters_.table_bytes_flushed);
-  stats.table_bytes_compacted = value_of(counters_.table_bytes_compacted);
-  stats.flushes = value_of(counters_.flushes);
-  stats.compactions = value_of(counters_.compactions);
-  stats.table_moves = value_of(counters_.table_moves);
-  stats.slowdowns = value_of(counters_.slowdowns);
-  stats.stalls = value_of(counters_.stalls);
-  stats.stall_us = value_of(counters_.stall_us);
-  stats.recovered_groups = value_of(counters_.recovered_groups);
-  stats.torn_tail_bytes_cut = value_of(counters_.torn_tail_bytes_cut);
+  stats.events_appended = count_of(counters_.events_appended);
+  stats.duplicates = count_of(counters_.duplicates);
+  stats.key_value_changes = count_of(counters_.key_value_changes);
+  stats.batches = count_of(counters_.batches);
+  stats.log_groups = count_of(counters_.log_groups);
+  stats.table_bytes_flushed = count_of(counters_.table_bytes_flushed);
+  stats.table_bytes_compacted = count_of(counters_.table_bytes_compacted);
+  stats.flushes = count_of(counters_.flushes);
+  stats.compactions = count_of(counters_.compactions);
+  stats.table_moves = count_of(counters_.table_moves);
+  stats.slowdowns = count_of(counters_.slowdowns);
+  stats.stalls = count_of(counters_.stalls);
+  stats.stall_us = count_of(counters_.stall_us);
+  stats.recovered_groups = count_of(counters_.recovered_groups);
+  stats.torn_tail_bytes_cut = count_of(counters_.torn_tail_bytes_cut);
   {
     MutexLock lock(manifest_mutex_);
     stats.manifest_bytes_written = manifest_->bytes_written();

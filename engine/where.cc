@@ -23,7 +23,7 @@ std::string_view trimmed(std::string_view text) noexcept {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
-Status malformed(std::string_view text) {
+Status malformed_condition(std::string_view text) {
   return Status::invalid_argument("condition \"" + std::string(text) +
                                   "\" is not FIELD OP VALUE, with OP one of = != < <= > >=, nor FIELD exists");
 }
@@ -159,14 +159,14 @@ std::optional<dom::element> look_up(const dom::object& root, const Test& test) {
   return found;
 }
 
-bool contains(std::string_view text, std::string_view part) noexcept {
+bool has_part(std::string_view text, std::string_view part) noexcept {
   return ::memmem(text.data(), text.size(), part.data(), part.size()) != nullptr;
 }
 
 // Whether a string in this JSON text can be `value`.
 bool may_hold(std::string_view json, std::string_view value) noexcept {
   if (json.empty()) return false;
-  return value.empty() || contains(json, value) || std::memchr(json.data(), '\\', json.size()) != nullptr;
+  return value.empty() || has_part(json, value) || std::memchr(json.data(), '\\', json.size()) != nullptr;
 }
 
 }  // namespace
@@ -186,15 +186,15 @@ Result<Condition> Condition::parse(std::string_view text) {
   } else {
     constexpr std::string_view kExistsWord = "exists";
     std::string_view field = trimmed(text);
-    if (!field.ends_with(kExistsWord)) return malformed(text);
+    if (!field.ends_with(kExistsWord)) return malformed_condition(text);
     field.remove_suffix(kExistsWord.size());
     if (trimmed(field) == field && !field.empty() && field.back() != ' ' && field.back() != '\t') {
-      return malformed(text);  // a word that ends in "exists"
+      return malformed_condition(text);  // a word that ends in "exists"
     }
     condition.field = trimmed(field);
     condition.comparison = Comparison::kExists;
   }
-  if (condition.field.empty()) return malformed(text);
+  if (condition.field.empty()) return malformed_condition(text);
   if (has_empty_part(condition.field)) {
     return invalid(text, "the field \"" + condition.field + "\" has an empty part; name one on each side of a dot");
   }

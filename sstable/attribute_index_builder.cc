@@ -14,7 +14,7 @@ namespace hdb::sstable {
 
 namespace {
 
-constexpr std::uint32_t kRestartInterval = 16;
+constexpr std::uint32_t kAttributeRestartInterval = 16;
 constexpr std::size_t kDictionaryBlockBytes = 16u << 10;  // a look-up decodes one
 constexpr std::size_t kInlinePostingsBytes = 256;         // larger sets get a block, so as to keep dictionaries dense
 constexpr std::uint64_t kFingerprintTermsMin = 1024;
@@ -24,7 +24,7 @@ constexpr std::uint64_t kFingerprintPostingsPerTerm = 4;
 class DictionaryWriter {
  public:
   DictionaryWriter(TableWriter& writer, const TableSettings& settings)
-      : writer_(writer), settings_(settings), block_(kRestartInterval), index_(1) {}
+      : writer_(writer), settings_(settings), block_(kAttributeRestartInterval), index_(1) {}
 
   Status add(Attribute attribute, ByteView key, const PositionSet& positions) {
     key_.clear();

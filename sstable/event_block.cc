@@ -11,7 +11,7 @@ constexpr std::size_t kRunBytes = 12;
 std::uint64_t bits_of(Timestamp time) noexcept {
   return static_cast<std::uint64_t>(time.time_since_epoch().count());
 }
-Timestamp time_of(std::uint64_t bits) noexcept {
+Timestamp time_of_bits(std::uint64_t bits) noexcept {
   return Timestamp(std::chrono::nanoseconds(static_cast<std::int64_t>(bits)));
 }
 
@@ -68,10 +68,10 @@ Result<std::vector<EventBlockEntry>> decode_event_index(ByteView bytes, std::uin
     block.handle = {offset, static_cast<std::uint32_t>(stored)};
     block.first = static_cast<std::uint32_t>(first);
     block.count = static_cast<std::uint32_t>(count);
-    block.time_min = time_of(time);
-    block.commit_time_min = time_of(commit_time);
-    block.time_max = time_of(time + HDB_TRY(cursor.varint()));
-    block.commit_time_max = time_of(commit_time + HDB_TRY(cursor.varint()));
+    block.time_min = time_of_bits(time);
+    block.commit_time_min = time_of_bits(commit_time);
+    block.time_max = time_of_bits(time + HDB_TRY(cursor.varint()));
+    block.commit_time_max = time_of_bits(commit_time + HDB_TRY(cursor.varint()));
     blocks.push_back(block);
     first += count;
     offset = block.handle.end();
@@ -133,7 +133,7 @@ Result<EventBlock> EventBlock::decode(Buffer bytes) {
     const std::byte* const at = bytes.data() + block.records_end_ + run * kRunBytes;
     covered += load<std::uint32_t>(at);
     if (covered > count) break;
-    block.runs_.push_back({static_cast<std::uint32_t>(covered), time_of(load<std::uint64_t>(at + 4))});
+    block.runs_.push_back({static_cast<std::uint32_t>(covered), time_of_bits(load<std::uint64_t>(at + 4))});
   }
   if (covered != count) return Status::corruption("event block has commit times for another number of records");
 

@@ -14,7 +14,7 @@ std::uint64_t block_seed(FileNumber number, std::uint64_t offset) noexcept {
 std::int64_t count_of(Timestamp time) noexcept {
   return time.time_since_epoch().count();
 }
-Timestamp time_of(std::int64_t count) noexcept {
+Timestamp time_of_count(std::int64_t count) noexcept {
   return Timestamp(std::chrono::nanoseconds(count));
 }
 
@@ -212,7 +212,7 @@ Result<Properties> decode_properties(ByteView bytes, TableKind kind) {
     properties.position_begin = HDB_TRY(cursor.varint());
     for (Timestamp* const time :
          {&properties.time_min, &properties.time_max, &properties.commit_time_min, &properties.commit_time_max}) {
-      *time = time_of(HDB_TRY(cursor.fixed<std::int64_t>()));
+      *time = time_of_count(HDB_TRY(cursor.fixed<std::int64_t>()));
     }
     properties.dictionary_index = HDB_TRY(decode_optional_handle(cursor));
     for (AttributeProperties& attribute : properties.attributes) attribute = HDB_TRY(decode_attribute(cursor));

@@ -11,14 +11,14 @@ namespace hdb::sstable {
 
 namespace {
 
-constexpr std::uint32_t kRestartInterval = 16;
+constexpr std::uint32_t kKeyRestartInterval = 16;
 
 }  // namespace
 
 KeyTableBuilder::KeyTableBuilder(std::unique_ptr<WritableFile> file, FileNumber number, const TableSettings& settings)
     : settings_(settings),
       writer_(std::make_unique<TableWriter>(std::move(file), number)),
-      block_(std::make_unique<BlockBuilder>(kRestartInterval)),
+      block_(std::make_unique<BlockBuilder>(kKeyRestartInterval)),
       index_(std::make_unique<BlockBuilder>(1)) {
   meta_.number = number;
   meta_.kind = TableKind::kKeys;

@@ -7,7 +7,7 @@ namespace hdb::cli {
 
 namespace {
 
-constexpr std::uint8_t kVersion = 2;
+constexpr std::uint8_t kProgressVersion = 2;
 
 void append_text(Buffer& to, std::string_view text) {
   append_varint(to, text.size());
@@ -33,7 +33,7 @@ void LinePlace::advance(const Line& end) {
 
 std::string FileProgress::encode() const {
   Buffer value;
-  append_fixed(value, kVersion);
+  append_fixed(value, kProgressVersion);
   append_text(value, path);
   for (const std::uint64_t number : {stamp.device, stamp.inode, stamp.bytes}) append_varint(value, number);
   append_fixed(value, stamp.modified_ns);
@@ -55,7 +55,7 @@ Result<FileProgress> FileProgress::decode(std::string_view key, ByteView value) 
   Cursor cursor(value);
   FileProgress progress;
   progress.key = key;
-  if (HDB_TRY(cursor.fixed<std::uint8_t>()) != kVersion) {
+  if (HDB_TRY(cursor.fixed<std::uint8_t>()) != kProgressVersion) {
     return Status::unsupported("the place of an input file was kept by another version of hdb; use that, or --restart");
   }
   progress.path = HDB_TRY(take_text(cursor));
