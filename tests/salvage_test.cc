@@ -422,6 +422,58 @@ TEST_CASE("where the log lost changes, or its end, no key is taken for proved, a
   CHECK(salvaged.report.key_versions == 0);
 }
 
+TEST_CASE("where the end of the log cannot be read no older value of a key is taken for proved") {
+  // Within the first MiB of the segment, and behind it.
+  for (const auto& [payload_bytes, events] : {std::pair(200, 40), std::pair(100'000, 15)}) {
+    CAPTURE(payload_bytes);
+    MemoryEnv disk;
+    Options options = shrunk(presets::durable());
+    options.memtable_bytes = 16u << 20;
+    options.log_segment_bytes = 8u << 20;
+    options.log_bytes_max = 64u << 20;
+    {
+      const TestStore store = open_store(disk, "store", options, 7).value();
+      const Keyspace keyspace = store->keyspace("keys").value();
+      REQUIRE(store->put(keyspace, as_bytes("key"), as_bytes("old")).ok());
+      REQUIRE(store->flush().ok());
+      const std::string payload(static_cast<std::size_t>(payload_bytes), 'x');
+      for (int event = 0; event < events; ++event) {
+        REQUIRE(store->append(Event{.type = "t", .payload = as_bytes(payload)}).ok());
+      }
+      REQUIRE(store->put(keyspace, as_bytes("key"), as_bytes("new")).ok());
+      disk.crash_at(disk.operations());
+    }
+    disk.crash(2);
+    const std::string path = "store/wal/" + disk.list("store/wal").value().back();
+    const Buffer log = read_file(disk, path, kFileBytesMax).value();
+    std::size_t last = 0;  // where the last group begins: in a block of its own
+    for (std::size_t at = 0; at + 4096 <= log.size(); at += 4096) {
+      if (as_text(bytes_of(log).subspan(at, 4)) == "HGRP") last = at;
+    }
+    for (const bool is_damaged_before : {false, true}) {
+      CAPTURE(is_damaged_before);
+      Buffer damaged = log;
+      if (is_damaged_before) damaged[4096 * 3 + 200] ^= std::byte{1};  // in an event's batch
+      REQUIRE(replace_file(disk, path, bytes_of(damaged)).ok());
+      disk.fail_reads_of(path, last, last + 4096);
+      std::vector<std::string> lines;
+      const std::string target = is_damaged_before ? "second" : "first";
+      const auto report = dump::salvage_store(disk, "store", {.target = target},
+                                              [&lines](std::string_view line) { lines.emplace_back(line); });
+      REQUIRE_MESSAGE(report.ok(), report.status().message());
+      CHECK(report->is_log_end_lost);
+      CHECK(report->key_versions == 0);
+      CHECK(report->unproved_key_versions > 0);
+      CHECK(report->lost_events() == (is_damaged_before ? 1 : 0));
+      CHECK(std::count_if(lines.begin(), lines.end(), [](const std::string& line) {
+              return line.find("Input/output error") != std::string::npos;
+            }) == 1);
+      CHECK(keys_in(disk, target) == 0);
+      disk.heal();
+    }
+  }
+}
+
 TEST_CASE("a segment of another store is damage, and tells nothing of this one") {
   const Saved saved = make_store(false, 31);
   const Saved other = make_store(false, 32);

@@ -1,9 +1,11 @@
 #include "tools/dump/salvage_log.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "io/file_name.h"
@@ -45,26 +47,37 @@ class SegmentFile {
   const std::string& path() const noexcept { return file_->path(); }
   std::uint64_t size_bytes() const noexcept { return file_->size_bytes(); }
 
-  // `bytes` at `offset`, within the file; what the system will not give is zero, and is told in `damages`.
-  ByteView view(std::uint64_t offset, std::uint64_t bytes, std::vector<Damage>& damages) {
+  // `bytes` at `offset`, within the file; what the system will not give is zero.
+  ByteView view(std::uint64_t offset, std::uint64_t bytes) {
     if (offset < begin_ || offset + bytes > begin_ + window_.size()) {
       const std::uint64_t wanted = std::max(bytes, std::min(kWindowBytes, size_bytes() - offset));
       window_.assign(static_cast<std::size_t>(wanted), std::byte{0});
       begin_ = offset;
-      if (!file_->read(offset, window_).ok()) read_pieces(damages);
+      if (!file_->read(offset, window_).ok()) read_pieces();
     }
     return bytes_of(window_).subspan(static_cast<std::size_t>(offset - begin_), static_cast<std::size_t>(bytes));
   }
 
+  // By itself, not as a part of what is viewed next.
+  Status read_begin(MutableBytes destination) { return file_->read(0, destination); }
+
+  // Why the system did not give a part of bytes [begin, end), of which all were viewed; empty if it gave them.
+  std::string_view refusal_of(std::uint64_t begin, std::uint64_t end) const {
+    const auto piece = unreadable_.lower_bound(begin / kPieceBytes);
+    return piece == unreadable_.end() || piece->first * kPieceBytes >= end ? std::string_view() : piece->second;
+  }
+
  private:
-  void read_pieces(std::vector<Damage>& damages) {
-    for (std::size_t at = 0; at < window_.size(); at += kPieceBytes) {
-      const MutableBytes piece =
-          MutableBytes(window_).subspan(at, std::min<std::size_t>(kPieceBytes, window_.size() - at));
-      const Status read = file_->read(begin_ + at, piece);
-      if (read.ok()) continue;
-      std::fill(piece.begin(), piece.end(), std::byte{0});
-      damages.push_back({std::string(read.message()), piece.size()});
+  void read_pieces() {
+    const std::uint64_t end = begin_ + window_.size();
+    for (std::uint64_t at = begin_; at < end;) {
+      const std::uint64_t next = std::min((at / kPieceBytes + 1) * kPieceBytes, end);
+      const MutableBytes piece = MutableBytes(window_).subspan(at - begin_, next - at);
+      if (const Status read = file_->read(at, piece); !read.ok()) {
+        std::fill(piece.begin(), piece.end(), std::byte{0});
+        unreadable_.emplace(at / kPieceBytes, read.message());
+      }
+      at = next;
     }
   }
 
@@ -72,15 +85,16 @@ class SegmentFile {
   const std::unique_ptr<RandomAccessFile> file_;
   Buffer window_;
   std::uint64_t begin_ = 0;
+  std::map<std::uint64_t, std::string> unreadable_;  // by number of the piece: why
 };
 
 // The header of the segment, if it can be believed. kUnsupported: of a newer version.
 Result<std::optional<wal::SegmentHeader>> header_of(SegmentFile& file) {
   const std::optional<wal::SegmentHeader> none;
   if (file.size_bytes() < wal::kSegmentHeaderBytes) return none;
-  std::vector<Damage> told_by_the_caller;
-  const auto header =
-      wal::decode_segment_header(file.view(0, wal::kSegmentHeaderBytes, told_by_the_caller), file.path());
+  std::array<std::byte, wal::kSegmentHeaderBytes> bytes{};
+  if (!file.read_begin(bytes).ok()) return none;
+  const auto header = wal::decode_segment_header(bytes, file.path());
   if (header.status().code() == StatusCode::kUnsupported) return header.status();
   if (!header.ok() || header->segment != file.number()) return none;
   return std::optional(header.value());
@@ -147,10 +161,12 @@ class LogScan {
         at += group->header.group_bytes;
         continue;
       }
-      if (!is_zero(file.view(at, 8, survey_.damages))) {
+      const std::string_view refusal = file.refusal_of(at, at + 8);
+      if (!refusal.empty() || !is_zero(file.view(at, 8))) {
         is_empty = false;
         if (gap.begin == 0) gap.begin = at;
         gap.end = at + 8;
+        if (gap.refusal.empty()) gap.refusal = refusal;
       }
       at += 8;
     }
@@ -168,10 +184,11 @@ class LogScan {
   bool ends_in_damage() const noexcept { return is_last_damaged_; }
 
  private:
-  // Bytes between groups, from the first to behind the last that is not zero.
+  // Bytes between groups, from the first to behind the last that is not zero, or that the system will not give.
   struct Gap {
     std::uint64_t begin = 0;  // 0: there is none
     std::uint64_t end = 0;
+    std::string refusal;  // of the first such; empty: all were given
   };
 
   void add_damage(Damage damage) {
@@ -184,7 +201,7 @@ class LogScan {
   std::optional<wal::GroupParts> group_at(SegmentFile& file, std::uint64_t offset, Epoch epoch) {
     const std::uint64_t room = file.size_bytes() - offset;
     if (room < wal::kGroupHeaderBytes) return std::nullopt;
-    const ByteView head = file.view(offset, wal::kGroupHeaderBytes, survey_.damages);
+    const ByteView head = file.view(offset, wal::kGroupHeaderBytes);
     if (load<std::uint32_t>(head.data()) != wal::kGroupMagic) return std::nullopt;
     const wal::GroupPlace place{log_key_, {file.number(), offset}};
     const auto bytes = wal::stated_group_bytes(head, room, place);
@@ -192,7 +209,7 @@ class LogScan {
     const Epoch stated = load<wal::GroupHeader>(head.data()).epoch;
     if (stated < last_epoch_ || (epoch_max_ && stated > *epoch_max_)) return std::nullopt;
     if (epoch == kUnknownEpoch) epoch = stated;
-    auto parts = wal::split_group(file.view(offset, bytes.value(), survey_.damages), epoch, place);
+    auto parts = wal::split_group(file.view(offset, bytes.value()), epoch, place);
     if (!parts.ok()) return std::nullopt;
     return std::move(parts).value();
   }
@@ -205,9 +222,10 @@ class LogScan {
 
   void end_gap(const SegmentFile& file, Gap& gap) {
     if (gap.begin != 0) {
-      if (LogPoint{file.number(), gap.begin} < durable_end_) {
+      // What the system will not give may be a group, wherever it is: a torn tail can be read.
+      if (!gap.refusal.empty() || LogPoint{file.number(), gap.begin} < durable_end_) {
         add_damage({file.path() + " at offset " + std::to_string(gap.begin) + ": no intact group until offset " +
-                        std::to_string(gap.end),
+                        std::to_string(gap.end) + (gap.refusal.empty() ? "" : ": ") + gap.refusal,
                     gap.end - gap.begin});
       } else {
         survey_.torn_bytes += gap.end - gap.begin;
@@ -249,8 +267,9 @@ class LogScan {
       const auto batch = BatchView::decode(bytes);
       if (batch.status().code() == StatusCode::kUnsupported) return batch.status().in_context(path);
       if (!batch.ok()) {
-        survey_.damages.push_back({path + " at offset " + std::to_string(offset) +
-                                       ": a batch of the group: " + std::string(batch.status().message()),
+        const std::string_view refusal = file.refusal_of(offset, offset + group.header.group_bytes);
+        survey_.damages.push_back({path + " at offset " + std::to_string(offset) + ": a batch of the group: " +
+                                       std::string(refusal.empty() ? batch.status().message() : refusal),
                                    bytes.size()});
         survey_.lost_changes += counts.changes;
       } else if (visit_) {
