@@ -350,6 +350,108 @@ TEST_CASE("a manifest that lost its last edits costs no event and brings no old 
   }
 }
 
+TEST_CASE("a manifest that lost the edit of a merge costs no event: the merged table has what the manifest misses") {
+  MemoryEnv env;
+  Buffer before;
+  std::string manifest;
+  {
+    const TestStore store = open_store(env, "store", shrunk(presets::durable()), 7).value();
+    for (int table = 0; table < 4; ++table) {
+      for (int event = 0; event < 20; ++event) REQUIRE(store->append(Event{.type = "t"}).ok());
+      if (table == 3) break;  // these stay in the log
+      REQUIRE(store->flush().ok());
+      manifest = path_of(files_of(env, "store"), "MANIFEST");
+      before = read_file(env, manifest, kFileBytesMax).value();
+    }
+    const std::size_t tables = env.list("store/sstables").value().size();
+    store.background->run_tasks();
+    REQUIRE(env.list("store/sstables").value().size() < tables);
+    env.fail_from(env.operations());
+  }
+  env.heal();
+  const Buffer whole = read_file(env, manifest, kFileBytesMax).value();
+  REQUIRE(whole.size() > before.size());
+  for (std::size_t cut = 0; cut <= whole.size() - before.size(); cut += 8) {
+    CAPTURE(cut);
+    REQUIRE(replace_file(env, manifest, bytes_of(whole).first(whole.size() - cut)).ok());
+    const auto report = dump::salvage_store(env, "store", {}, [](std::string_view) {});
+    REQUIRE(report.ok());
+    CHECK(report->events == 80);
+    CHECK(report->lost_events() == 0);
+  }
+}
+
+TEST_CASE("what a damaged table lost is taken from a table that the manifest does not name any more") {
+  MemoryEnv env;
+  Saved saved;
+  {
+    const TestStore store = open_store(env, "store", shrunk(presets::durable()), 7).value();
+    std::mt19937_64 random(7);
+    for (int event = 0; event < 60; ++event) {
+      saved.events.push_back(random_event(random));
+      REQUIRE(store->append(saved.events.back().view()).ok());
+      if (event % 20 == 19) REQUIRE(store->flush().ok());
+    }
+    saved.files = files_of(env, "store");
+    REQUIRE(store->compact().ok());
+    REQUIRE(store->close().ok());
+  }
+  Files files = files_of(env, "store");
+  std::size_t merged = 0;
+  for (auto& [path, bytes] : files) {
+    if (path.find(".sst") == std::string::npos) continue;
+    bytes[10] ^= std::byte{1};
+    ++merged;
+  }
+  REQUIRE(merged == 1);
+  const auto damaged = disk_with(files);
+  REQUIRE(check_salvage(*damaged, saved).report.lost_events() > 0);
+  // The merge's inputs, as a crash may leave them.
+  std::size_t left = 0;
+  for (const auto& [path, bytes] : saved.files) {
+    if (path.find(".sst") != std::string::npos) left += files.emplace(path, bytes).second;
+  }
+  REQUIRE(left == 3);
+  const auto env_with_inputs = disk_with(files);
+  const Salvaged salvaged = check_salvage(*env_with_inputs, saved);
+  CHECK(salvaged.report.is_manifest_sound);
+  CHECK(salvaged.report.events == 60);
+  CHECK(salvaged.report.lost_events() == 0);
+}
+
+TEST_CASE("a manifest that lost the edit of a keyspace proves no key") {
+  for (const bool is_flushed : {false, true}) {
+    CAPTURE(is_flushed);
+    MemoryEnv env;
+    Buffer before;
+    std::string manifest;
+    {
+      const TestStore store = open_store(env, "store", shrunk(presets::durable()), 7).value();
+      const Keyspace first = store->keyspace("first").value();
+      REQUIRE(store->put(first, as_bytes("key"), as_bytes("value")).ok());
+      manifest = path_of(files_of(env, "store"), "MANIFEST");
+      before = read_file(env, manifest, kFileBytesMax).value();
+      const Keyspace second = store->keyspace("second").value();
+      REQUIRE(store->put(second, as_bytes("key"), as_bytes("value")).ok());
+      if (is_flushed) REQUIRE(store->flush().ok());
+      env.crash_at(env.operations());
+    }
+    env.crash(1);
+    REQUIRE(replace_file(env, manifest, bytes_of(before)).ok());
+    std::vector<std::string> lines;
+    const auto report = dump::salvage_store(env, "store", {.target = "copy"},
+                                            [&lines](std::string_view line) { lines.emplace_back(line); });
+    REQUIRE_MESSAGE(report.ok(), report.status().message());
+    CHECK(!report->is_manifest_sound);
+    CHECK(report->key_versions == 0);
+    CHECK(report->unproved_key_versions >= 2);
+    CHECK(keys_in(env, "copy") == 0);
+    CHECK(std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+      return line.find("keyspace number 2, which the manifest does not name") != std::string::npos;
+    }));
+  }
+}
+
 TEST_CASE("what is cut off, or appended, behind the last block of a table costs nothing") {
   const Saved saved = make_store(true, 23);
   for (const auto& [path, bytes] : saved.files) {
@@ -566,6 +668,28 @@ TEST_CASE("a store whose lock cannot be asked for is not salvaged: it may be in 
   CHECK(refused.code() == StatusCode::kIoError);
   CHECK(refused.message().find("store/LOCK") != std::string_view::npos);
   CHECK(env->operations() == begin + 2);
+}
+
+TEST_CASE("what the system refuses for another reason than damage ends a salvage, and is not told as lost") {
+  const Saved saved = make_store(false, 18);
+  const auto env = disk_with(saved.files);
+  const std::uint64_t begin = env->operations();
+  REQUIRE(dump::salvage_store(*env, "store", {}, [](std::string_view) {}).ok());
+  const std::uint64_t end = env->operations();
+  std::uint64_t refused = 0;
+  for (std::uint64_t operation = 0; operation < end - begin; ++operation) {
+    CAPTURE(operation);
+    env->fail_at(env->operations() + operation, Status::io_error("Too many open files"));
+    std::vector<std::string> lines;
+    const Status status =
+        dump::salvage_store(*env, "store", {}, [&lines](std::string_view line) { lines.emplace_back(line); }).status();
+    env->heal();
+    refused += !status.ok();
+    CHECK(std::none_of(lines.begin(), lines.end(), [](const std::string& line) {
+      return line.find("open: Too many open files") != std::string::npos;
+    }));
+  }
+  CHECK(refused > 0);
 }
 
 TEST_CASE("a salvage that fails or loses power leaves the damaged store as it was, and no half store") {

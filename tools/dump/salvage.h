@@ -52,9 +52,10 @@ struct SalvageOptions {
   bool takes_unproved_keys = false;  // also what may be older than it was, or erased since
 };
 
-// Reads the store and writes nothing in it. Each damage and each loss is one line to `sink`. With a target, that becomes a store of what is intact: with all of it on the device and verified,
-// or, after an error, with no file CURRENT. kNotFound if there is no store, kBusy if it is open for writing,
-// kUnsupported if a newer version wrote part of it, kInvalidArgument if the target holds anything.
+// Reads the store and writes nothing in it. Each damage and each loss is one line to `sink`. With a target, that
+// becomes a store of what is intact: with all of it on the device and verified, or, after an error, with no file
+// CURRENT. kNotFound if there is no store, kBusy if it is open for writing, kUnsupported if a newer version wrote part
+// of it, kInvalidArgument if the target holds anything.
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink);
 

@@ -125,6 +125,7 @@ class LogScan {
   // Groups from the offset on.
   Status scan(SegmentNumber number, std::uint64_t from) {
     auto opened = env_.open(segment_path(store_, number));
+    if (!opened.ok() && !is_damage(opened.status())) return opened.status();
     if (!opened.ok()) {
       add_damage({std::string(opened.status().message()), 0});
       return {};
@@ -327,6 +328,7 @@ Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& stor
   std::map<StoreId, std::size_t> segments;
   for (const SegmentNumber number : HDB_TRY(segments_of(env, store))) {
     auto opened = env.open(segment_path(store, number));
+    if (!opened.ok() && !is_damage(opened.status())) return opened.status();
     if (!opened.ok()) continue;
     SegmentFile file(number, std::move(opened).value());
     const auto header = HDB_TRY(header_of(file));
@@ -335,6 +337,15 @@ Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& stor
   const auto most = std::max_element(segments.begin(), segments.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == segments.end() ? std::optional<StoreId>() : std::optional(most->first);
+}
+
+Result<std::uint64_t> log_bytes(Env& env, const std::string& store) {
+  std::uint64_t bytes = 0;
+  for (const SegmentNumber number : HDB_TRY(segments_of(env, store))) {
+    const auto segment = env.file_bytes(segment_path(store, number));
+    bytes += segment.ok() ? segment.value() : 0;
+  }
+  return bytes;
 }
 
 Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compaction::ManifestState& state,
@@ -353,7 +364,7 @@ Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compacti
     // Whether the log is sound is known only at its end, so it is read before it is visited.
     const auto sound = wal::replay(env, store, start, [](const wal::Group&) { return Status(); });
     if (sound.ok()) return visit_sound(env, store, start, sound.value(), visit);
-    if (sound.status().code() == StatusCode::kUnsupported) return sound.status();
+    if (!is_damage(sound.status())) return sound.status();
     refused = sound.status();
   }
   const std::vector<SegmentNumber> segments = HDB_TRY(segments_of(env, store));

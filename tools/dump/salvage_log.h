@@ -45,4 +45,7 @@ Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compacti
 // The store's id as most segments of its log have it; empty if none can be read.
 Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& store);
 
+// Of all segments that are there.
+Result<std::uint64_t> log_bytes(Env& env, const std::string& store);
+
 }  // namespace hdb::dump

@@ -1,6 +1,9 @@
 #include "tools/dump/survey_table.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "io/file_name.h"
@@ -27,6 +30,8 @@ constexpr std::uint64_t kScanHashedBytesMax = 1u << 30;
 constexpr std::uint32_t kZstdMagic = 0xfd2fb528;  // at the begin of each zstd frame (RFC 8878, section 3.1.1)
 constexpr std::uint64_t kScanBlockBytesMax = 64u << 20;
 
+constexpr int kDeviceErrors[] = {EIO, EUCLEAN, EBADMSG, ENODATA, EREMOTEIO};
+
 std::string at_offset(const std::string& path, std::uint64_t offset) {
   return path + " at offset " + std::to_string(offset) + ": ";
 }
@@ -49,7 +54,7 @@ class TableSurvey {
 
   Status run() {
     auto opened = env_.open(table_.path);
-    if (!opened.ok()) return lose_all(opened.status());
+    if (!opened.ok()) return is_damage(opened.status()) ? lose_all(opened.status()) : opened.status();
     file_ = std::move(opened).value();
     sstable::BlockCache cache(kSurveyCacheBytes);
     const auto reader = sstable::TableReader::open(env_, table_.path, table_.number, cache);
@@ -277,6 +282,15 @@ Status learn_from(Env& env, SurveyedTable& table) {
 
 }  // namespace
 
+bool is_damage(const Status& error) {
+  if (error.code() == StatusCode::kCorruption || error.code() == StatusCode::kNotFound) return true;
+  if (error.code() != StatusCode::kIoError) return false;
+  // Of the device or the file system on it. That the system said so is in the message only.
+  return std::any_of(std::begin(kDeviceErrors), std::end(kDeviceErrors), [&error](int number) {
+    return error.message().find(std::generic_category().message(number)) != std::string_view::npos;
+  });
+}
+
 Result<Buffer> read_block(const RandomAccessFile& file, FileNumber number, BlockHandle handle, BlockKind kind) {
   if (handle.end() > file.size_bytes()) return Status::corruption("the block would end behind the end of the file");
   Buffer block(handle.bytes + sstable::kBlockTrailerBytes);
@@ -302,7 +316,7 @@ Result<SurveyedTable> survey_table(Env& env, const std::string& store, FileNumbe
     table.is_sound = true;
     return table;
   }
-  if (verified.code() == StatusCode::kUnsupported) return verified;
+  if (!is_damage(verified)) return verified;
   TableSurvey survey(env, table);
   HDB_TRY(survey.run());
   // Damage outside of the data: of the index, a filter, the footer. It costs nothing but is told.
