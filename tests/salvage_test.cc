@@ -471,6 +471,37 @@ TEST_CASE("what is cut off, or appended, behind the last block of a table costs 
   }
 }
 
+TEST_CASE("a sector of a table that cannot be read costs the events of the blocks that it is in, and no others") {
+  MemoryEnv disk;
+  {
+    const TestStore store = open_store(disk, "store", shrunk(presets::durable()), 7).value();
+    std::mt19937_64 random(1);
+    for (int event = 0; event < 60; ++event) {
+      std::string payload(700, ' ');
+      for (char& letter : payload) letter = static_cast<char>(random());
+      REQUIRE(store->append(Event{.type = "t", .payload = as_bytes(payload)}).ok());
+    }
+    REQUIRE(store->close().ok());
+  }
+  const auto names = disk.list("store/sstables").value();
+  REQUIRE(names.size() == 1);
+  const std::string path = "store/sstables/" + names.front();
+  const std::uint64_t bytes = disk.file_bytes(path).value();
+  std::uint64_t lost = 0;
+  for (std::uint64_t sector = 0; sector < bytes; sector += 512) {
+    CAPTURE(sector);
+    disk.fail_reads_of(path, sector, sector + 512);
+    const auto report = dump::salvage_store(disk, "store", {}, [](std::string_view) {});
+    disk.heal();
+    REQUIRE_MESSAGE(report.ok(), report.status().message());
+    CHECK(!report->is_whole());
+    CHECK(report->lost_events() <= 12);  // of two blocks of 4 KiB
+    CHECK(report->events + report->lost_events() == 60);
+    lost += report->lost_events();
+  }
+  CHECK(lost > 0);
+}
+
 TEST_CASE("a large table without compression and footer is read whole") {
   MemoryEnv env;
   Saved saved;

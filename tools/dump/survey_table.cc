@@ -29,6 +29,7 @@ constexpr std::uint64_t kSurveyCacheBytes = 1u << 20;
 constexpr std::uint64_t kScanHashedBytesMax = 1u << 30;
 constexpr std::uint32_t kZstdMagic = 0xfd2fb528;  // at the begin of each zstd frame (RFC 8878, section 3.1.1)
 constexpr std::uint64_t kScanBlockBytesMax = 64u << 20;
+constexpr std::uint64_t kSectorBytes = 512;  // the least that a device can lose
 
 constexpr int kDeviceErrors[] = {EIO, EUCLEAN, EBADMSG, ENODATA, EREMOTEIO};
 
@@ -182,15 +183,34 @@ class TableSurvey {
     return false;
   }
 
+  // What can be read at `begin`, up to the first sector that cannot: as many bytes as `window` has, or fewer.
+  void read_window(std::uint64_t begin, Buffer& window) {
+    if (bad_sector_ && *bad_sector_ >= begin) {
+      window.resize(std::min<std::uint64_t>(window.size(), *bad_sector_ - begin));
+    }
+    if (file_->read(begin, window).ok()) return;
+    for (std::uint64_t at = 0; at < window.size();) {
+      const std::uint64_t next = std::min<std::uint64_t>(round_down(begin + at + kSectorBytes) - begin, window.size());
+      if (!file_->read(begin + at, MutableBytes(window).subspan(at, next - at)).ok()) {
+        bad_sector_ = begin + at;
+        window.resize(at);
+        return;
+      }
+      at = next;
+    }
+  }
+
+  static std::uint64_t round_down(std::uint64_t offset) { return offset / kSectorBytes * kSectorBytes; }
+
   Result<std::optional<Found>> find_block(std::uint64_t begin) {
     const std::uint64_t file_bytes = file_->size_bytes();
     std::uint64_t hashed = 0;
     Buffer window;
     std::uint64_t tried_end = 0;  // trailers that end at or before this offset of the window were looked at
     for (std::uint64_t wanted = 64u << 10; tried_end < file_bytes - begin; wanted *= 4) {
-      window.resize(static_cast<std::size_t>(std::min({wanted, file_bytes - begin, kScanBlockBytesMax})));
-      const Status read = file_->read(begin, window);
-      if (!read.ok()) return std::optional<Found>();
+      const auto asked = static_cast<std::size_t>(std::min({wanted, file_bytes - begin, kScanBlockBytesMax}));
+      window.resize(asked);
+      read_window(begin, window);
       for (std::uint64_t at = std::max<std::uint64_t>(tried_end, sstable::kBlockTrailerBytes); at <= window.size();
            ++at) {
         const ByteView block = bytes_of(window).first(at);
@@ -203,7 +223,7 @@ class TableSurvey {
         return std::optional(Found{{begin, stored}, kind});
       }
       tried_end = window.size() + 1;
-      if (window.size() == kScanBlockBytesMax) break;
+      if (window.size() < asked || asked == kScanBlockBytesMax) break;
     }
     return std::optional<Found>();
   }
@@ -263,6 +283,7 @@ class TableSurvey {
   Env& env_;
   SurveyedTable& table_;
   std::unique_ptr<RandomAccessFile> file_;
+  std::optional<std::uint64_t> bad_sector_;  // that the scan came to
 };
 
 // What a sound table says of itself, and which of its events are lost already.
