@@ -647,9 +647,7 @@ std::string summary_of(const SalvageReport& report) {
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink) {
   const std::string directory = without_trailing_slashes(store);
-  if (options.target == directory || options.target.starts_with(directory + "/")) {
-    return Status::invalid_argument(options.target + ": is in the damaged store itself; choose a directory elsewhere");
-  }
+  if (!options.target.empty()) HDB_TRY(check_outside(env, options.target, directory));
   return Salvage(env, directory, options, sink).run();
 }
 
