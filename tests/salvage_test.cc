@@ -607,6 +607,52 @@ TEST_CASE("where the end of the log cannot be read no older value of a key is ta
   }
 }
 
+namespace {
+
+// Of a store that was killed, opened with memtables smaller than its log, and killed again: what some tables hold is in
+// the log too, below a floor amid a segment.
+Saved make_partly_flushed_store() {
+  MemoryEnv env;
+  Options options = shrunk(presets::durable());
+  options.memtable_bytes = 4u << 20;
+  options.log_segment_bytes = 4u << 20;
+  options.log_bytes_max = 16u << 20;
+  Saved saved;
+  {
+    const TestStore store = open_store(env, "store", options, 7).value();
+    std::mt19937_64 random(15);
+    for (int event = 0; event < 100; ++event) {
+      saved.events.push_back(random_event(random));
+      saved.events.back().payload.resize(2000);
+      REQUIRE(store->append(saved.events.back().view()).ok());
+    }
+    env.crash_at(env.operations());
+  }
+  env.crash(1);
+  options.memtable_bytes = 64u << 10;  // less than the log has
+  {
+    const TestStore store = open_store(env, "store", options, 8).value();
+    env.crash_at(env.operations());
+  }
+  env.crash(2);
+  saved.files = files_of(env, "store");
+  return saved;
+}
+
+}  // namespace
+
+TEST_CASE("the copy of a store whose log began amid a segment opens and goes on") {
+  const Saved saved = make_partly_flushed_store();
+  const auto env = disk_with(saved.files);
+  const Salvaged salvaged = check_salvage(*env, saved);
+  CHECK(salvaged.report.is_whole());
+  const TestStore copy = open_store(*env, "copy", shrunk(presets::durable()), 3, OpenMode::kOpen).value();
+  const auto appended = copy->append(Event{.type = "after"});
+  REQUIRE(appended.ok());
+  CHECK(appended->first_position == saved.events.size());
+  CHECK(copy->flush().ok());
+}
+
 TEST_CASE("a segment of another store is damage, and tells nothing of this one") {
   const Saved saved = make_store(false, 31);
   const Saved other = make_store(false, 32);
