@@ -11,12 +11,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/batch.h"
+#include "base/record.h"
 #include "io/file_name.h"
+#include "sstable/event_table_builder.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
 #include "tools/dump/dump.h"
 #include "tools/dump/salvage.h"
+#include "wal/format.h"
 
 namespace hdb::test {
 
@@ -651,6 +655,76 @@ TEST_CASE("the copy of a store whose log began amid a segment opens and goes on"
   REQUIRE(appended.ok());
   CHECK(appended->first_position == saved.events.size());
   CHECK(copy->flush().ok());
+}
+
+TEST_CASE("what a flush on the way of a recovery put into tables that are damaged is taken from the log") {
+  Saved saved = make_partly_flushed_store();
+  std::size_t tables = 0;
+  for (auto& [path, bytes] : saved.files) {
+    if (path.find(".sst") == std::string::npos) continue;
+    bytes[10] ^= std::byte{1};
+    ++tables;
+  }
+  REQUIRE(tables > 1);
+  const std::string manifest = path_of(saved.files, "MANIFEST");
+  const std::size_t step = saved.files.at(manifest).size() / 12;
+  for (std::size_t at = step; at < saved.files.at(manifest).size(); at += step) {
+    CAPTURE(at);
+    Files files = saved.files;
+    files[manifest][at] ^= std::byte{1};
+    const auto damaged = disk_with(files);
+    const Salvaged salvaged = check_salvage(*damaged, saved);
+    CHECK(salvaged.report.events == saved.events.size());
+    CHECK(salvaged.report.lost_events() == 0);
+    CHECK(std::none_of(salvaged.lines.begin(), salvaged.lines.end(),
+                       [](const std::string& line) { return line.find(".wal") != std::string::npos; }));
+  }
+}
+
+TEST_CASE("a file that claims positions beyond belief is left out and named, and a salvage ends") {
+  constexpr Position kClaimed = Position{1} << 40;
+  const Saved saved = make_store(false, 41);
+  Files files = saved.files;
+  files.erase(path_of(files, "MANIFEST"));
+  const auto env = disk_with(files);
+  const std::string table = table_path("store", FileNumber(900));
+  {
+    sstable::EventTableBuilder builder(env->create(table).value(), FileNumber(900), sstable::TableSettings{});
+    const Event event{.type = "t"};
+    Buffer record(record_bytes(event));
+    encode_record(event, {Timestamp{}, 1}, record.data());
+    REQUIRE(builder.add(kClaimed, Timestamp{}, RecordView::trusted(bytes_of(record))).ok());
+    REQUIRE(builder.finish().ok());
+  }
+  // A group behind the end of the log, of the same store and epoch.
+  const std::string segment = files.rbegin()->first;
+  Buffer log = files.rbegin()->second;
+  const wal::SegmentHeader begin = wal::decode_segment_header(bytes_of(log), segment).value();
+  const std::uint64_t end = wal::round_up(log.size(), wal::kBlockBytes);
+  log.resize(end);
+  const Event event{.type = "t"};
+  const EncodedBatch batch = encode_batch({&event, 1}, {}, {Timestamp{}, 1});
+  wal::GroupHeader header{};
+  header.epoch = begin.epoch;
+  header.first_sequence = SequenceNumber(2 * kClaimed);
+  header.first_position = kClaimed;
+  header.durable_end = {begin.segment, end + wal::kBlockBytes};
+  const ByteView batches[] = {batch.bytes()};
+  Buffer scratch;
+  hdb::append(
+      log, wal::encode_group_header(header, batches, {wal::log_key_of(begin.store_id), {begin.segment, end}}, scratch));
+  hdb::append(log, batch.bytes());
+  REQUIRE(replace_file(*env, segment, bytes_of(log)).ok());
+
+  env->limit_bytes(env->bytes_used() + (64u << 20));
+  const Salvaged salvaged = check_salvage(*env, saved);
+  CHECK(salvaged.report.events == saved.events.size());
+  CHECK(salvaged.report.lost_events() == 0);
+  for (const std::string& path : {table, segment}) {
+    CHECK(std::any_of(salvaged.lines.begin(), salvaged.lines.end(), [&path](const std::string& line) {
+      return line.find(path + ": claims events from position 1099511627776 on") != std::string::npos;
+    }));
+  }
 }
 
 TEST_CASE("a segment of another store is damage, and tells nothing of this one") {

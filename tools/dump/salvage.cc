@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -33,6 +34,7 @@ constexpr std::uint64_t kCopyCacheBytes = 8u << 20;
 constexpr std::uint32_t kOpenTables = 64;
 constexpr std::size_t kMergedAtOnce = 64;           // runs of keys
 constexpr std::uint32_t kKeyspacesMax = 1u << 20;   // to be named anew
+constexpr std::uint64_t kLostEventsMax = 1u << 22;  // beside one for each byte of the store
 constexpr std::uint64_t kChangesBytes = 64u << 20;  // of the log, held until they are a table
 
 // A run of events that can be read: a whole sound table, or a block of a damaged one.
@@ -186,7 +188,7 @@ class Salvage {
   // --- events
   Status take_tables() {
     for (const EventRun& run : runs_) {
-      if (run.end <= next_position_) continue;
+      if (run.end <= next_position_ || is_beyond_belief(run.begin, run.table->path)) continue;
       HDB_TRY(seek_until(run.begin));
       if (run.block == nullptr && run.begin == next_position_) {
         if (copy_) HDB_TRY(copy_->copy(*run.table, level_of(*run.table)));
@@ -243,13 +245,50 @@ class Salvage {
   // The events from next_position_ to `end` are not where they should be. A position never changes its event, so that
   // whatever else has it will do.
   Status seek_until(Position end) {
+    if (end <= next_position_) return {};
     for (const EventRun& run : spare_runs_) {
       if (run.end <= next_position_ || run.begin >= end) continue;
+      HDB_TRY(seek_in_log(run.begin));
       HDB_TRY(for_each_event(run, [this, end](Position position, Timestamp commit_time, const RecordView& record) {
         return take_spare(position, end, commit_time, record);
       }));
     }
+    return seek_in_log(end);
+  }
+
+  // Likewise: the log still has, below its floor, some of what a damaged table held.
+  Status seek_in_log(Position end) {
+    if (end <= next_position_) return {};
+    if (!is_log_listed_) HDB_TRY(list_log());
+    const bool has_any = std::any_of(in_log_.begin(), in_log_.end(), [this, end](const LostPositions& range) {
+      return range.begin < end && range.end > next_position_;
+    });
+    if (!has_any) return lose_until(end);
+    HDB_TRY(visit_log_from_its_begin([this, end](const SalvagedBatch& salvaged) {
+      Position position = salvaged.first_position;
+      Status status;
+      salvaged.batch.for_each_record([&](const RecordView& record) {
+        if (status.ok()) status = take_spare(position++, end, salvaged.commit_time, record);
+      });
+      return status;
+    }));
     return lose_until(end);
+  }
+
+  Status list_log() {
+    is_log_listed_ = true;
+    return visit_log_from_its_begin([this](const SalvagedBatch& salvaged) -> Status {
+      const Position begin = salvaged.first_position;
+      const Position end = begin + salvaged.batch.event_count();
+      if (begin == end) return {};
+      if (in_log_.empty() || in_log_.back().end != begin) in_log_.push_back({begin, begin});
+      in_log_.back().end = end;
+      return {};
+    });
+  }
+
+  Status visit_log_from_its_begin(const std::function<Status(const SalvagedBatch&)>& visit) {
+    return salvage_log(env_, store_, found_.state, /*is_manifest_sound=*/false, visit).status();
   }
 
   // An event found elsewhere, if it is one that is sought.
@@ -263,9 +302,28 @@ class Salvage {
     return {};
   }
 
+  // Whether a file, if it does have events from there on, says of more lost ones before them than there can have been:
+  // each of those is written down. A manifest would vouch for them; without one, as many bytes as all files have must
+  // do, and some for files that are missing. Tells of it once.
+  bool is_beyond_belief(Position begin, const std::string& path) {
+    const Position vouched = std::max(next_position_, found_.state.position_end);
+    if (found_.is_manifest_sound || begin <= vouched) return false;
+    const std::uint64_t room = kLostEventsMax + found_.bytes;
+    if (begin - vouched <= room - std::min(room, unvouched_events_)) return false;
+    if (left_out_.insert(path).second) {
+      report_.damages.push_back({path + ": claims events from position " + std::to_string(begin) + " on, of which " +
+                                     std::to_string(begin - vouched) +
+                                     " are nowhere: more than a store of this size can have lost; left out",
+                                 0});
+    }
+    return true;
+  }
+
   // The events from next_position_ to `end` are nowhere.
   Status lose_until(Position end) {
     if (end <= next_position_) return {};
+    const Position vouched = std::max(next_position_, found_.state.position_end);
+    unvouched_events_ += end - std::min(end, vouched);
     if (!report_.lost_positions.empty() && report_.lost_positions.back().end == next_position_) {
       report_.lost_positions.back().end = end;
     } else {
@@ -288,7 +346,10 @@ class Salvage {
           return take_batch(batch);
         }).status();
     HDB_TRY(taken);
-    HDB_TRY(seek_until(std::max(found_.log.next_position, found_.state.position_end)));
+    HDB_TRY(seek_until(found_.state.position_end));
+    if (!is_beyond_belief(found_.log.next_position, log_directory(store_))) {
+      HDB_TRY(seek_until(found_.log.next_position));
+    }
     HDB_TRY(write_changes());
     next_sequence_ = std::max({found_.state.next_sequence, found_.log.next_sequence, next_sequence_});
     return {};
@@ -296,6 +357,7 @@ class Salvage {
 
   Status take_batch(const SalvagedBatch& salvaged) {
     Position position = salvaged.first_position;
+    if (is_beyond_belief(position, segment_path(store_, salvaged.segment))) return {};
     last_commit_time_ = std::max(last_commit_time_, salvaged.commit_time);
     HDB_TRY(seek_until(position));
     Status status;
@@ -586,13 +648,17 @@ class Salvage {
   SalvageReport report_;
   std::unique_ptr<FileLock> lock_;
   StoreSurvey found_;
-  std::vector<EventRun> runs_;        // where events should be
-  std::vector<EventRun> spare_runs_;  // for those that are not there
+  std::vector<EventRun> runs_;         // where events should be
+  std::vector<EventRun> spare_runs_;   // for those that are not there
+  std::vector<LostPositions> in_log_;  // likewise: of intact batches, once listed
+  bool is_log_listed_ = false;
   std::map<const SurveyedTable*, std::uint32_t> levels_;
   std::optional<SalvagedStore> copy_;          // empty: nothing is written
   const SurveyedTable* open_table_ = nullptr;  // whose damaged file is read block by block
   std::unique_ptr<RandomAccessFile> open_file_;
-  Position next_position_ = 0;  // everything below is taken or lost
+  Position next_position_ = 0;          // everything below is taken or lost
+  std::uint64_t unvouched_events_ = 0;  // lost, and no manifest says that they were there
+  std::set<std::string> left_out_;      // files that claim too many of them
   SequenceNumber next_sequence_{1};
   Timestamp last_commit_time_{};
   std::vector<Change> changes_;

@@ -113,11 +113,14 @@ class LogScan {
         epoch_max_(is_manifest_sound ? std::optional(state.epoch) : std::nullopt),
         is_start_known_(is_manifest_sound),
         start_(state.next_sequence),
+        start_position_(state.position_end),
         durable_end_(durable_end),
         visit_(visit) {
     survey_.next_sequence = state.next_sequence;
     survey_.next_position = state.position_end;
     if (is_manifest_sound) {
+      next_sequence_ = start_;
+      next_position_ = start_position_;
       last_end_ = {state.log_floor.segment, std::max<std::uint64_t>(state.log_floor.offset, wal::kSegmentHeaderBytes)};
     }
   }
@@ -147,6 +150,7 @@ class LogScan {
     }
     Gap gap;
     bool is_empty = true;
+    bool has_intact = false;
     Epoch epoch = header ? header->epoch : kUnknownEpoch;
     for (std::uint64_t at = from; at + 8 <= file.size_bytes();) {
       const auto group = group_at(file, at, epoch);
@@ -158,6 +162,7 @@ class LogScan {
         } else {
           end_gap(file, gap);
           HDB_TRY(take(file, at, *group));
+          has_intact = true;
         }
         at += group->header.group_bytes;
         continue;
@@ -173,7 +178,9 @@ class LogScan {
     }
     end_gap(file, gap);
     if (!header && !is_empty) {
-      add_damage({file.path() + " at offset 0: the segment's header is damaged", wal::kSegmentHeaderBytes});
+      survey_.damages.push_back(
+          {file.path() + " at offset 0: the segment's header is damaged", wal::kSegmentHeaderBytes});
+      is_last_damaged_ |= !has_intact;
     }
     return {};
   }
@@ -235,15 +242,23 @@ class LogScan {
     gap = {};
   }
 
-  // What comes next in the log begins there: what should have been before it is lost.
+  // What comes next in the log begins there: what should have been before it is lost, unless it is below the start.
   void skip_to(SequenceNumber sequence, Position position) {
-    if (sequence <= survey_.next_sequence || position < survey_.next_position) return;
-    if (has_begun_ || is_start_known_) {
-      const std::uint64_t items = sequence.raw() - survey_.next_sequence.raw();
-      survey_.lost_changes += items - std::min(items, position - survey_.next_position);
+    if (sequence <= next_sequence_ || position < next_position_) return;
+    const SequenceNumber lost_from = std::max(next_sequence_, start_);
+    if ((has_begun_ || is_start_known_) && sequence > lost_from) {
+      const std::uint64_t items = sequence.raw() - lost_from.raw();
+      const std::uint64_t events = position - std::min(position, std::max(next_position_, start_position_));
+      survey_.lost_changes += items - std::min(items, events);
     }
-    survey_.next_sequence = sequence;
-    survey_.next_position = position;
+    go_on_from(sequence, position);
+  }
+
+  void go_on_from(SequenceNumber sequence, Position position) {
+    next_sequence_ = sequence;
+    next_position_ = position;
+    survey_.next_sequence = std::max(survey_.next_sequence, sequence);
+    survey_.next_position = std::max(survey_.next_position, position);
   }
 
   Status take(const SegmentFile& file, std::uint64_t offset, const wal::GroupParts& group) {
@@ -255,7 +270,7 @@ class LogScan {
     SequenceNumber sequence = group.header.first_sequence;
     Position position = group.header.first_position;
     if (is_start_known_ && sequence < start_) return {};  // below the floor
-    if (has_begun_ && sequence < survey_.next_sequence) {
+    if (has_begun_ && sequence < next_sequence_) {
       add_damage({path + " at offset " + std::to_string(offset) + ": a group of what was committed before",
                   group.header.group_bytes});
       return {};
@@ -272,15 +287,14 @@ class LogScan {
         survey_.damages.push_back({path + " at offset " + std::to_string(offset) + ": a batch of the group: " +
                                        std::string(refusal.empty() ? batch.status().message() : refusal),
                                    bytes.size()});
-        survey_.lost_changes += counts.changes;
+        if (sequence >= start_) survey_.lost_changes += counts.changes;
       } else if (visit_) {
-        HDB_TRY(visit_({batch.value(), sequence, position, wal::commit_time_of(group.header)}));
+        HDB_TRY(visit_({file.number(), batch.value(), sequence, position, wal::commit_time_of(group.header)}));
       }
       sequence = SequenceNumber(sequence.raw() + counts.events + counts.changes);
       position += counts.events;
     }
-    survey_.next_sequence = std::max(survey_.next_sequence, sequence);
-    survey_.next_position = std::max(survey_.next_position, position);
+    go_on_from(sequence, position);
     return {};
   }
 
@@ -290,9 +304,12 @@ class LogScan {
   const std::uint64_t log_key_;
   const std::optional<Epoch> epoch_max_;  // that the manifest knows of
   const bool is_start_known_;             // the log is needed from start_ on, without a gap
-  const SequenceNumber start_;
+  const SequenceNumber start_;            // of what tables do not hold, as far as the manifest tells
+  const Position start_position_;
   const LogPoint durable_end_;
   const Visit& visit_;
+  SequenceNumber next_sequence_;  // behind the last group taken
+  Position next_position_ = 0;
   LogPoint vouched_end_;
   LogPoint last_end_;            // of the last group taken
   Epoch last_epoch_;             // of it
@@ -305,7 +322,8 @@ class LogScan {
 Result<LogSurvey> visit_sound(Env& env, const std::string& store, const wal::ReplayStart& start,
                               const wal::ReplayEnd& end, const Visit& visit) {
   const auto replayed = wal::replay(env, store, start, [&visit](const wal::Group& group) -> Status {
-    SalvagedBatch salvaged{group.batches.front(), group.first_sequence, group.first_position, group.commit_time};
+    SalvagedBatch salvaged{group.begin.segment, group.batches.front(), group.first_sequence, group.first_position,
+                           group.commit_time};
     for (const BatchView& batch : group.batches) {
       salvaged.batch = batch;
       if (visit) HDB_TRY(visit(salvaged));
@@ -389,6 +407,8 @@ Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compacti
     const bool is_hidden = survey.damages.empty();
     if (is_hidden) survey.damages.push_back({std::string(refused.message()), 0});
     survey.is_end_lost = scan.ends_in_damage() || (is_hidden && survey.lost_changes == 0);
+  } else {
+    survey.is_end_lost = scan.ends_in_damage() && !survey.damages.empty();
   }
   return survey;
 }

@@ -22,6 +22,7 @@ namespace hdb::dump {
 
 // A batch of a log group. Views live until the visitor returns.
 struct SalvagedBatch {
+  SegmentNumber segment;  // that it is in
   BatchView batch;
   SequenceNumber first_sequence;
   Position first_position = 0;
