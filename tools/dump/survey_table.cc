@@ -242,22 +242,33 @@ class TableSurvey {
     }
     Position position = table_.meta->position_begin;
     for (const Found& at : found) {
-      if (at.kind == BlockKind::kEventData) {
-        Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
-        const auto block = sstable::EventBlock::decode(std::move(raw));
-        if (!block.ok()) return lose_all(block.status());
-        note_lost_before(table_, block.value(), position);
-        table_.blocks.push_back({at.handle, true, position, block->count(), {}});
-        position += block->count();
-      } else if (at.kind == BlockKind::kKeyData) {
-        Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
-        const auto block = sstable::decode_key_data(std::move(raw));
-        if (!block.ok()) return lose_all(block.status());
-        sstable::SortedBlock::Cursor cursor(block.value());
-        cursor.last();
-        table_.blocks.push_back(
-            {at.handle, true, 0, entries_of(block.value()), Buffer(cursor.key().begin(), cursor.key().end())});
-      }
+      const Status listed = list_found(at, position);
+      if (listed.ok()) continue;
+      if (!is_damage(listed)) return listed.in_context(table_.path);
+      add_damage(at_offset(table_.path, at.handle.offset) + std::string(listed.message()) +
+                     "; what follows cannot be told without the index",
+                 file_->size_bytes() - at.handle.offset);
+      table_.is_cut = true;
+      break;
+    }
+    return {};
+  }
+
+  // A block that the scan found; if of events, its first is at `position`, which moves behind its last.
+  Status list_found(const Found& at, Position& position) {
+    if (at.kind == BlockKind::kEventData) {
+      Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
+      const sstable::EventBlock block = HDB_TRY(sstable::EventBlock::decode(std::move(raw)));
+      note_lost_before(table_, block, position);
+      table_.blocks.push_back({at.handle, true, position, block.count(), {}});
+      position += block.count();
+    } else if (at.kind == BlockKind::kKeyData) {
+      Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
+      const sstable::SortedBlock block = HDB_TRY(sstable::decode_key_data(std::move(raw)));
+      sstable::SortedBlock::Cursor cursor(block);
+      cursor.last();
+      table_.blocks.push_back(
+          {at.handle, true, 0, entries_of(block), Buffer(cursor.key().begin(), cursor.key().end())});
     }
     return {};
   }
