@@ -366,7 +366,8 @@ class Writers {
 
 }  // namespace
 
-TEST_CASE("a damaged store takes no more memory than twice its bytes and 64 MiB to open, read, verify, dump and salvage") {
+TEST_CASE(
+    "a damaged store takes no more memory than twice its bytes and 64 MiB to open, read, verify, dump and salvage") {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);

@@ -1,11 +1,12 @@
 // tools/dump/salvage.h: what of a damaged store can be proved intact, and a new store made of it.
 //
-// An event is taken if the checksum of its block or batch is right; each keeps its position, and a lost one leaves a
-// record of its own there (RecordKind::kLost). A version of a key is taken if its checksum is right and no newer
-// version of the key can have been in what is damaged.
+// An event is taken if the checksum of its block or batch is right, from wherever it is: each keeps its position, and a
+// lost one leaves a record of its own there (RecordKind::kLost). A version of a key is taken if its checksum is right
+// and no newer version of the key can have been in what is damaged.
 //
-// Nothing of keyspaces is proved where the log lost changes, since nobody knows of which keys; nor without a sound
-// manifest, since nobody knows which tables were live, and an old one may hold values that were erased since.
+// Nothing of keyspaces is proved where the log lost changes or its end, since nobody knows of which keys; nor without a
+// sound manifest (survey_store.h), since nobody knows which tables were live, and an old one may hold values that were
+// erased since.
 #pragma once
 
 #include <cstdint>
