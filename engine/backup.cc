@@ -11,9 +11,7 @@ Result<BackupReport> Store::backup(const std::string& to, BackupMode mode) {
     return Status::invalid_argument("backup mode " + std::to_string(static_cast<unsigned>(mode)) +
                                     " is none of enum BackupMode");
   }
-  if (to == directory_ || to.starts_with(directory_ + "/")) {
-    return Status::invalid_argument(to + ": is in the store itself; choose a directory elsewhere");
-  }
+  HDB_TRY(check_outside(env_, to, directory_));
   if (!HDB_SEEDED(back_up_without_a_flush)) HDB_TRY(flush());
   // The version in it keeps its tables from being deleted.
   compaction::ManifestState state;

@@ -167,6 +167,7 @@ Result<BackupReport> restore_store(Env& env, const std::string& from, const std:
   if (!is_interrupted && HDB_TRY(env.exists(current_path(to)))) {
     return Status::invalid_argument(to + ": is a store already; restore into a new directory");
   }
+  HDB_TRY(check_outside(env, to, from));
   // Another backup into `from` would delete tables meanwhile.
   std::unique_ptr<FileLock> lock;
   if (HDB_TRY(env.exists(lock_path(from)))) lock = HDB_TRY(env.lock_read_only(lock_path(from)));

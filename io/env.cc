@@ -7,6 +7,19 @@
 
 namespace hdb {
 
+Result<bool> Env::is_within(const std::string& path, const std::string& directory) {
+  return path == directory || path.starts_with(directory + "/");
+}
+
+Status check_outside(Env& env, const std::string& target, const std::string& store) {
+  // Either of the two may be a link to another place.
+  for (const std::string& part : {store, log_directory(store), table_directory(store)}) {
+    if (!HDB_TRY(env.is_within(target, part))) continue;
+    return Status::invalid_argument(target + ": is in the store " + store + " itself; choose a directory elsewhere");
+  }
+  return {};
+}
+
 Result<Buffer> read_file(Env& env, const std::string& path, std::uint64_t bytes_max) {
   const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env.open(path));
   return read_file(*file, bytes_max);

@@ -97,10 +97,16 @@ class Env {
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
   // The same lock, on a file that exists and is not written to: for who only reads a store, also on a read-only medium.
   virtual Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) = 0;
+  // Whether the path is the directory, or in it, under whatever names; also if nothing is there yet, so that making it,
+  // and the directories above it, would change the directory. By name alone, unless the Env knows of other names.
+  virtual Result<bool> is_within(const std::string& path, const std::string& directory);
 };
 
 // The operating system's files. Lives for the whole process.
 Env& posix_env() noexcept;
+
+// kInvalidArgument if what is to be made at `target` would lie in the store in the directory `store`.
+Status check_outside(Env& env, const std::string& target, const std::string& store);
 
 // The whole file; kCorruption if it is longer than `bytes_max`.
 Result<Buffer> read_file(Env& env, const std::string& path, std::uint64_t bytes_max);

@@ -2,6 +2,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <set>
@@ -432,6 +433,25 @@ class PosixEnv final : public Env {
     if (::stat(path.c_str(), &attributes) == 0) return true;
     if (errno == ENOENT || errno == ENOTDIR) return false;
     return system_error(path, "stat", errno);
+  }
+
+  Result<bool> is_within(const std::string& path, const std::string& directory) override {
+    std::error_code error;
+    const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+    if (error) return system_error(path, "resolve", error.value());
+    // Of "new/../../other" the directory "new" would be made on the way.
+    std::filesystem::path prefix;
+    for (const std::filesystem::path& name : absolute) {
+      prefix /= name;
+      if (HDB_TRY(exists(prefix.string())) && prefix != absolute) continue;
+      std::filesystem::path at = std::filesystem::weakly_canonical(prefix, error);
+      if (error) return system_error(path, "resolve", error.value());
+      for (; at != at.parent_path(); at = at.parent_path()) {
+        std::error_code is_not_there;
+        if (std::filesystem::equivalent(at, directory, is_not_there)) return true;
+      }
+    }
+    return false;
   }
 
   Result<std::uint64_t> file_bytes(const std::string& path) override {

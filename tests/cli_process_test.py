@@ -559,6 +559,13 @@ def test_a_backup_is_restored_byte_for_byte_and_brought_up_to_date(scratch):
     refused(1, ["unfinished"], "query", "--dir", scratch / "never")
     refused(1, ["choose"], "backup", "--dir", store, "--to", restored)
     refused(1, ["not a backup"], "restore", "--from", store, "--dir", scratch / "other")
+    for here, there, inside in ((store, ".", "new"), (store / "wal", "..", "copy"),
+                                (store / "sstables", "..", "000009.sst")):
+        refused(1, ["elsewhere"], "backup", "--dir", there, "--to", inside, cwd=here)
+        check(not (here / inside).exists(), f"a refused backup left {inside} in the store")
+    for here, there, inside in ((backup, ".", "new"), (backup / "sstables", "..", "000009.sst")):
+        refused(1, ["elsewhere"], "restore", "--from", there, "--dir", inside, cwd=here)
+        check(not (here / inside).exists(), f"a refused restore left {inside} in the backup")
 
 
 def test_a_damaged_store_is_repaired_into_a_new_one_that_says_what_is_lost(scratch):
@@ -589,6 +596,12 @@ def test_a_damaged_store_is_repaired_into_a_new_one_that_says_what_is_lost(scrat
     (scratch / "link").symlink_to(store)
     for inside in (store / "wal", store / "new", scratch / "link" / "sstables" / "new"):
         refused(1, ["elsewhere"], "repair", "--dir", store, "--to", inside)
+    # Relative ones of which nothing exists; the last would leave a directory in the store on its way out.
+    for here, there, inside in ((store, ".", "new"), (store / "wal", "..", "copy"),
+                                (store / "sstables", "..", "000009.sst"), (store, ".", "new/../../out")):
+        refused(1, ["elsewhere"], "repair", "--dir", there, "--to", inside, cwd=here)
+    check(files() == before and not (store / "new").exists(), "a refused repair changed the original")
+    check(run("repair", "--dir", "../a store", "--to", "../beside", cwd=store).returncode == 3, "beside it is outside")
     both = run("get", "--dir", repaired, str(first), str(last))
     check(both.returncode == 1 and both.err.count("is lost since") == 2, f"get stopped at a lost position: {both.err}")
     refused(1, ["nothing"], "repair", "--dir", scratch / "nothing", "--to", scratch / "other")

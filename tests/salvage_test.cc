@@ -11,12 +11,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/batch.h"
+#include "base/record.h"
 #include "io/file_name.h"
+#include "sstable/event_table_builder.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
 #include "tools/dump/dump.h"
 #include "tools/dump/salvage.h"
+#include "wal/format.h"
 
 namespace hdb::test {
 
@@ -350,6 +354,108 @@ TEST_CASE("a manifest that lost its last edits costs no event and brings no old 
   }
 }
 
+TEST_CASE("a manifest that lost the edit of a merge costs no event: the merged table has what the manifest misses") {
+  MemoryEnv env;
+  Buffer before;
+  std::string manifest;
+  {
+    const TestStore store = open_store(env, "store", shrunk(presets::durable()), 7).value();
+    for (int table = 0; table < 4; ++table) {
+      for (int event = 0; event < 20; ++event) REQUIRE(store->append(Event{.type = "t"}).ok());
+      if (table == 3) break;  // these stay in the log
+      REQUIRE(store->flush().ok());
+      manifest = path_of(files_of(env, "store"), "MANIFEST");
+      before = read_file(env, manifest, kFileBytesMax).value();
+    }
+    const std::size_t tables = env.list("store/sstables").value().size();
+    store.background->run_tasks();
+    REQUIRE(env.list("store/sstables").value().size() < tables);
+    env.fail_from(env.operations());
+  }
+  env.heal();
+  const Buffer whole = read_file(env, manifest, kFileBytesMax).value();
+  REQUIRE(whole.size() > before.size());
+  for (std::size_t cut = 0; cut <= whole.size() - before.size(); cut += 8) {
+    CAPTURE(cut);
+    REQUIRE(replace_file(env, manifest, bytes_of(whole).first(whole.size() - cut)).ok());
+    const auto report = dump::salvage_store(env, "store", {}, [](std::string_view) {});
+    REQUIRE(report.ok());
+    CHECK(report->events == 80);
+    CHECK(report->lost_events() == 0);
+  }
+}
+
+TEST_CASE("what a damaged table lost is taken from a table that the manifest does not name any more") {
+  MemoryEnv env;
+  Saved saved;
+  {
+    const TestStore store = open_store(env, "store", shrunk(presets::durable()), 7).value();
+    std::mt19937_64 random(7);
+    for (int event = 0; event < 60; ++event) {
+      saved.events.push_back(random_event(random));
+      REQUIRE(store->append(saved.events.back().view()).ok());
+      if (event % 20 == 19) REQUIRE(store->flush().ok());
+    }
+    saved.files = files_of(env, "store");
+    REQUIRE(store->compact().ok());
+    REQUIRE(store->close().ok());
+  }
+  Files files = files_of(env, "store");
+  std::size_t merged = 0;
+  for (auto& [path, bytes] : files) {
+    if (path.find(".sst") == std::string::npos) continue;
+    bytes[10] ^= std::byte{1};
+    ++merged;
+  }
+  REQUIRE(merged == 1);
+  const auto damaged = disk_with(files);
+  REQUIRE(check_salvage(*damaged, saved).report.lost_events() > 0);
+  // The merge's inputs, as a crash may leave them.
+  std::size_t left = 0;
+  for (const auto& [path, bytes] : saved.files) {
+    if (path.find(".sst") != std::string::npos) left += files.emplace(path, bytes).second;
+  }
+  REQUIRE(left == 3);
+  const auto env_with_inputs = disk_with(files);
+  const Salvaged salvaged = check_salvage(*env_with_inputs, saved);
+  CHECK(salvaged.report.is_manifest_sound);
+  CHECK(salvaged.report.events == 60);
+  CHECK(salvaged.report.lost_events() == 0);
+}
+
+TEST_CASE("a manifest that lost the edit of a keyspace proves no key") {
+  for (const bool is_flushed : {false, true}) {
+    CAPTURE(is_flushed);
+    MemoryEnv env;
+    Buffer before;
+    std::string manifest;
+    {
+      const TestStore store = open_store(env, "store", shrunk(presets::durable()), 7).value();
+      const Keyspace first = store->keyspace("first").value();
+      REQUIRE(store->put(first, as_bytes("key"), as_bytes("value")).ok());
+      manifest = path_of(files_of(env, "store"), "MANIFEST");
+      before = read_file(env, manifest, kFileBytesMax).value();
+      const Keyspace second = store->keyspace("second").value();
+      REQUIRE(store->put(second, as_bytes("key"), as_bytes("value")).ok());
+      if (is_flushed) REQUIRE(store->flush().ok());
+      env.crash_at(env.operations());
+    }
+    env.crash(1);
+    REQUIRE(replace_file(env, manifest, bytes_of(before)).ok());
+    std::vector<std::string> lines;
+    const auto report = dump::salvage_store(env, "store", {.target = "copy"},
+                                            [&lines](std::string_view line) { lines.emplace_back(line); });
+    REQUIRE_MESSAGE(report.ok(), report.status().message());
+    CHECK(!report->is_manifest_sound);
+    CHECK(report->key_versions == 0);
+    CHECK(report->unproved_key_versions >= 2);
+    CHECK(keys_in(env, "copy") == 0);
+    CHECK(std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+      return line.find("keyspace number 2, which the manifest does not name") != std::string::npos;
+    }));
+  }
+}
+
 TEST_CASE("what is cut off, or appended, behind the last block of a table costs nothing") {
   const Saved saved = make_store(true, 23);
   for (const auto& [path, bytes] : saved.files) {
@@ -367,6 +473,37 @@ TEST_CASE("what is cut off, or appended, behind the last block of a table costs 
       CHECK(keys_in(*env, "copy") == key_count(saved));
     }
   }
+}
+
+TEST_CASE("a sector of a table that cannot be read costs the events of the blocks that it is in, and no others") {
+  MemoryEnv disk;
+  {
+    const TestStore store = open_store(disk, "store", shrunk(presets::durable()), 7).value();
+    std::mt19937_64 random(1);
+    for (int event = 0; event < 60; ++event) {
+      std::string payload(700, ' ');
+      for (char& letter : payload) letter = static_cast<char>(random());
+      REQUIRE(store->append(Event{.type = "t", .payload = as_bytes(payload)}).ok());
+    }
+    REQUIRE(store->close().ok());
+  }
+  const auto names = disk.list("store/sstables").value();
+  REQUIRE(names.size() == 1);
+  const std::string path = "store/sstables/" + names.front();
+  const std::uint64_t bytes = disk.file_bytes(path).value();
+  std::uint64_t lost = 0;
+  for (std::uint64_t sector = 0; sector < bytes; sector += 512) {
+    CAPTURE(sector);
+    disk.fail_reads_of(path, sector, sector + 512);
+    const auto report = dump::salvage_store(disk, "store", {}, [](std::string_view) {});
+    disk.heal();
+    REQUIRE_MESSAGE(report.ok(), report.status().message());
+    CHECK(!report->is_whole());
+    CHECK(report->lost_events() <= 12);  // of two blocks of 4 KiB
+    CHECK(report->events + report->lost_events() == 60);
+    lost += report->lost_events();
+  }
+  CHECK(lost > 0);
 }
 
 TEST_CASE("a large table without compression and footer is read whole") {
@@ -420,6 +557,174 @@ TEST_CASE("where the log lost changes, or its end, no key is taken for proved, a
   const Salvaged salvaged = check_salvage(*env, saved);
   CHECK(salvaged.report.lost_changes > 0);
   CHECK(salvaged.report.key_versions == 0);
+}
+
+TEST_CASE("where the end of the log cannot be read no older value of a key is taken for proved") {
+  // Within the first MiB of the segment, and behind it.
+  for (const auto& [payload_bytes, events] : {std::pair(200, 40), std::pair(100'000, 15)}) {
+    CAPTURE(payload_bytes);
+    MemoryEnv disk;
+    Options options = shrunk(presets::durable());
+    options.memtable_bytes = 16u << 20;
+    options.log_segment_bytes = 8u << 20;
+    options.log_bytes_max = 64u << 20;
+    {
+      const TestStore store = open_store(disk, "store", options, 7).value();
+      const Keyspace keyspace = store->keyspace("keys").value();
+      REQUIRE(store->put(keyspace, as_bytes("key"), as_bytes("old")).ok());
+      REQUIRE(store->flush().ok());
+      const std::string payload(static_cast<std::size_t>(payload_bytes), 'x');
+      for (int event = 0; event < events; ++event) {
+        REQUIRE(store->append(Event{.type = "t", .payload = as_bytes(payload)}).ok());
+      }
+      REQUIRE(store->put(keyspace, as_bytes("key"), as_bytes("new")).ok());
+      disk.crash_at(disk.operations());
+    }
+    disk.crash(2);
+    const std::string path = "store/wal/" + disk.list("store/wal").value().back();
+    const Buffer log = read_file(disk, path, kFileBytesMax).value();
+    std::size_t last = 0;  // where the last group begins: in a block of its own
+    for (std::size_t at = 0; at + 4096 <= log.size(); at += 4096) {
+      if (as_text(bytes_of(log).subspan(at, 4)) == "HGRP") last = at;
+    }
+    for (const bool is_damaged_before : {false, true}) {
+      CAPTURE(is_damaged_before);
+      Buffer damaged = log;
+      if (is_damaged_before) damaged[4096 * 3 + 200] ^= std::byte{1};  // in an event's batch
+      REQUIRE(replace_file(disk, path, bytes_of(damaged)).ok());
+      disk.fail_reads_of(path, last, last + 4096);
+      std::vector<std::string> lines;
+      const std::string target = is_damaged_before ? "second" : "first";
+      const auto report = dump::salvage_store(disk, "store", {.target = target},
+                                              [&lines](std::string_view line) { lines.emplace_back(line); });
+      REQUIRE_MESSAGE(report.ok(), report.status().message());
+      CHECK(report->is_log_end_lost);
+      CHECK(report->key_versions == 0);
+      CHECK(report->unproved_key_versions > 0);
+      CHECK(report->lost_events() == (is_damaged_before ? 1 : 0));
+      CHECK(std::count_if(lines.begin(), lines.end(), [](const std::string& line) {
+              return line.find("Input/output error") != std::string::npos;
+            }) == 1);
+      CHECK(keys_in(disk, target) == 0);
+      disk.heal();
+    }
+  }
+}
+
+namespace {
+
+// Of a store that was killed, opened with memtables smaller than its log, and killed again: what some tables hold is in
+// the log too, below a floor amid a segment.
+Saved make_partly_flushed_store() {
+  MemoryEnv env;
+  Options options = shrunk(presets::durable());
+  options.memtable_bytes = 4u << 20;
+  options.log_segment_bytes = 4u << 20;
+  options.log_bytes_max = 16u << 20;
+  Saved saved;
+  {
+    const TestStore store = open_store(env, "store", options, 7).value();
+    std::mt19937_64 random(15);
+    for (int event = 0; event < 100; ++event) {
+      saved.events.push_back(random_event(random));
+      saved.events.back().payload.resize(2000);
+      REQUIRE(store->append(saved.events.back().view()).ok());
+    }
+    env.crash_at(env.operations());
+  }
+  env.crash(1);
+  options.memtable_bytes = 64u << 10;  // less than the log has
+  {
+    const TestStore store = open_store(env, "store", options, 8).value();
+    env.crash_at(env.operations());
+  }
+  env.crash(2);
+  saved.files = files_of(env, "store");
+  return saved;
+}
+
+}  // namespace
+
+TEST_CASE("the copy of a store whose log began amid a segment opens and goes on") {
+  const Saved saved = make_partly_flushed_store();
+  const auto env = disk_with(saved.files);
+  const Salvaged salvaged = check_salvage(*env, saved);
+  CHECK(salvaged.report.is_whole());
+  const TestStore copy = open_store(*env, "copy", shrunk(presets::durable()), 3, OpenMode::kOpen).value();
+  const auto appended = copy->append(Event{.type = "after"});
+  REQUIRE(appended.ok());
+  CHECK(appended->first_position == saved.events.size());
+  CHECK(copy->flush().ok());
+}
+
+TEST_CASE("what a flush on the way of a recovery put into tables that are damaged is taken from the log") {
+  Saved saved = make_partly_flushed_store();
+  std::size_t tables = 0;
+  for (auto& [path, bytes] : saved.files) {
+    if (path.find(".sst") == std::string::npos) continue;
+    bytes[10] ^= std::byte{1};
+    ++tables;
+  }
+  REQUIRE(tables > 1);
+  const std::string manifest = path_of(saved.files, "MANIFEST");
+  const std::size_t step = saved.files.at(manifest).size() / 12;
+  for (std::size_t at = step; at < saved.files.at(manifest).size(); at += step) {
+    CAPTURE(at);
+    Files files = saved.files;
+    files[manifest][at] ^= std::byte{1};
+    const auto damaged = disk_with(files);
+    const Salvaged salvaged = check_salvage(*damaged, saved);
+    CHECK(salvaged.report.events == saved.events.size());
+    CHECK(salvaged.report.lost_events() == 0);
+    CHECK(std::none_of(salvaged.lines.begin(), salvaged.lines.end(),
+                       [](const std::string& line) { return line.find(".wal") != std::string::npos; }));
+  }
+}
+
+TEST_CASE("a file that claims positions beyond belief is left out and named, and a salvage ends") {
+  constexpr Position kClaimed = Position{1} << 40;
+  const Saved saved = make_store(false, 41);
+  Files files = saved.files;
+  files.erase(path_of(files, "MANIFEST"));
+  const auto env = disk_with(files);
+  const std::string table = table_path("store", FileNumber(900));
+  {
+    sstable::EventTableBuilder builder(env->create(table).value(), FileNumber(900), sstable::TableSettings{});
+    const Event event{.type = "t"};
+    Buffer record(record_bytes(event));
+    encode_record(event, {Timestamp{}, 1}, record.data());
+    REQUIRE(builder.add(kClaimed, Timestamp{}, RecordView::trusted(bytes_of(record))).ok());
+    REQUIRE(builder.finish().ok());
+  }
+  // A group behind the end of the log, of the same store and epoch.
+  const std::string segment = files.rbegin()->first;
+  Buffer log = files.rbegin()->second;
+  const wal::SegmentHeader begin = wal::decode_segment_header(bytes_of(log), segment).value();
+  const std::uint64_t end = wal::round_up(log.size(), wal::kBlockBytes);
+  log.resize(end);
+  const Event event{.type = "t"};
+  const EncodedBatch batch = encode_batch({&event, 1}, {}, {Timestamp{}, 1});
+  wal::GroupHeader header{};
+  header.epoch = begin.epoch;
+  header.first_sequence = SequenceNumber(2 * kClaimed);
+  header.first_position = kClaimed;
+  header.durable_end = {begin.segment, end + wal::kBlockBytes};
+  const ByteView batches[] = {batch.bytes()};
+  Buffer scratch;
+  hdb::append(
+      log, wal::encode_group_header(header, batches, {wal::log_key_of(begin.store_id), {begin.segment, end}}, scratch));
+  hdb::append(log, batch.bytes());
+  REQUIRE(replace_file(*env, segment, bytes_of(log)).ok());
+
+  env->limit_bytes(env->bytes_used() + (64u << 20));
+  const Salvaged salvaged = check_salvage(*env, saved);
+  CHECK(salvaged.report.events == saved.events.size());
+  CHECK(salvaged.report.lost_events() == 0);
+  for (const std::string& path : {table, segment}) {
+    CHECK(std::any_of(salvaged.lines.begin(), salvaged.lines.end(), [&path](const std::string& line) {
+      return line.find(path + ": claims events from position 1099511627776 on") != std::string::npos;
+    }));
+  }
 }
 
 TEST_CASE("a segment of another store is damage, and tells nothing of this one") {
@@ -514,6 +819,28 @@ TEST_CASE("a store whose lock cannot be asked for is not salvaged: it may be in 
   CHECK(refused.code() == StatusCode::kIoError);
   CHECK(refused.message().find("store/LOCK") != std::string_view::npos);
   CHECK(env->operations() == begin + 2);
+}
+
+TEST_CASE("what the system refuses for another reason than damage ends a salvage, and is not told as lost") {
+  const Saved saved = make_store(false, 18);
+  const auto env = disk_with(saved.files);
+  const std::uint64_t begin = env->operations();
+  REQUIRE(dump::salvage_store(*env, "store", {}, [](std::string_view) {}).ok());
+  const std::uint64_t end = env->operations();
+  std::uint64_t refused = 0;
+  for (std::uint64_t operation = 0; operation < end - begin; ++operation) {
+    CAPTURE(operation);
+    env->fail_at(env->operations() + operation, Status::io_error("Too many open files"));
+    std::vector<std::string> lines;
+    const Status status =
+        dump::salvage_store(*env, "store", {}, [&lines](std::string_view line) { lines.emplace_back(line); }).status();
+    env->heal();
+    refused += !status.ok();
+    CHECK(std::none_of(lines.begin(), lines.end(), [](const std::string& line) {
+      return line.find("open: Too many open files") != std::string::npos;
+    }));
+  }
+  CHECK(refused > 0);
 }
 
 TEST_CASE("a salvage that fails or loses power leaves the damaged store as it was, and no half store") {

@@ -75,6 +75,11 @@ Status MemoryDisk::read(MemoryFile& file, const std::string& path, std::uint64_t
   if (offset > file.size() || destination.size() > file.size() - offset) {
     return ends_early(path, file.size(), offset, destination.size());
   }
+  for (const BadPlace& bad : bad_places_) {
+    if (bad.path != path || offset >= bad.end || offset + destination.size() <= bad.begin) continue;
+    count(Fault::kFailedOperation);
+    return Status::io_error(path + ": read at byte " + std::to_string(offset) + ": Input/output error");
+  }
   std::copy_n(file.bytes().begin() + static_cast<std::ptrdiff_t>(offset), destination.size(), destination.begin());
   const auto chosen = damaged_reads_.find(number);
   if (chosen == damaged_reads_.end() || destination.empty()) return {};
@@ -215,6 +220,7 @@ void MemoryDisk::heal() {
   fail_from_ = kNever;
   dead_from_ = kNever;
   damaged_reads_.clear();
+  bad_places_.clear();
   faulty_submissions_.clear();
   is_reordering_ = false;
   delay_one_in_ = 0;

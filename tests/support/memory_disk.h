@@ -48,6 +48,13 @@ class MemoryDisk {
     bool stays;
   };
 
+  // Bytes [begin, end) of a file that the device will not give.
+  struct BadPlace {
+    std::string path;
+    std::uint64_t begin;
+    std::uint64_t end;
+  };
+
   // What is to become of the submission that begins now.
   struct Completion {
     bool is_faulty = false;
@@ -93,6 +100,7 @@ class MemoryDisk {
   std::uint64_t dead_from_ HDB_GUARDED_BY(mutex_) = kNever;
   std::uint64_t bytes_max_ HDB_GUARDED_BY(mutex_) = kNever;
   std::map<std::uint64_t, DamagedRead> damaged_reads_ HDB_GUARDED_BY(mutex_);
+  std::vector<BadPlace> bad_places_ HDB_GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::pair<LogFault, std::uint64_t>> faulty_submissions_ HDB_GUARDED_BY(mutex_);
   bool is_reordering_ HDB_GUARDED_BY(mutex_) = false;
   std::mt19937_64 order_ HDB_GUARDED_BY(mutex_);

@@ -157,6 +157,11 @@ void MemoryEnv::damage_read(std::uint64_t number, ReadFault fault, std::uint64_t
   disk_->damaged_reads_.insert_or_assign(number, MemoryDisk::DamagedRead{fault, seed, stays});
 }
 
+void MemoryEnv::fail_reads_of(const std::string& path, std::uint64_t begin, std::uint64_t end) {
+  const MutexLock lock(disk_->mutex_);
+  disk_->bad_places_.push_back({path, begin, end});
+}
+
 std::uint64_t MemoryEnv::submissions() const {
   const MutexLock lock(disk_->mutex_);
   return disk_->submissions_;

@@ -64,6 +64,9 @@ class MemoryEnv final : public Env {
   std::uint64_t reads() const;
   void damage_read(std::uint64_t number, ReadFault fault, std::uint64_t seed, bool stays = false);
 
+  // A bad place of the device: every read of the file at `path` that touches bytes [begin, end) fails, until heal().
+  void fail_reads_of(const std::string& path, std::uint64_t begin, std::uint64_t end);
+
   // Writes to logs are numbered likewise, when they are submitted.
   std::uint64_t submissions() const;
   void fail_submission(std::uint64_t number, LogFault fault, std::uint64_t seed);

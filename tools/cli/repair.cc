@@ -1,6 +1,3 @@
-#include <filesystem>
-#include <system_error>
-
 #include <fmt/format.h>
 
 #include "tools/cli/verbs.h"
@@ -16,22 +13,7 @@ struct RepairArguments {
   bool takes_unproved_keys = false;
 };
 
-// Whether the directory to be made is in the store, by whatever names.
-bool is_inside(const std::filesystem::path& target, const std::filesystem::path& store) {
-  std::error_code ignored;
-  for (std::filesystem::path at = std::filesystem::weakly_canonical(target, ignored);; at = at.parent_path()) {
-    for (const std::filesystem::path& part : {store, store / "wal", store / "sstables"}) {
-      if (std::filesystem::equivalent(at, part, ignored)) return true;
-    }
-    if (at == at.parent_path()) return false;
-  }
-}
-
 Result<ExitCode> run_repair(const RepairArguments& arguments) {
-  if (is_inside(arguments.target, arguments.source)) {
-    return Status::invalid_argument(arguments.target +
-                                    ": is in the damaged store itself; choose a directory elsewhere");
-  }
   const dump::Sink sink = [](std::string_view line) { fmt::print("{}\n", line); };
   const dump::SalvageOptions options{.target = arguments.target, .takes_unproved_keys = arguments.takes_unproved_keys};
   const dump::SalvageReport report = HDB_TRY(dump::salvage_store(posix_env(), arguments.source, options, sink));

@@ -5,11 +5,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
 #include "base/seeded_defect.h"
-#include "compaction/manifest.h"
 #include "compaction/merge_iterator.h"
 #include "io/file_name.h"
 #include "sstable/event_block.h"
@@ -20,7 +20,7 @@
 #include "sstable/table_cache.h"
 #include "tools/dump/salvage_log.h"
 #include "tools/dump/salvaged_store.h"
-#include "wal/reader.h"
+#include "tools/dump/survey_store.h"
 
 namespace hdb::dump {
 
@@ -30,61 +30,12 @@ using compaction::ManifestState;
 using compaction::TableRef;
 using sstable::TableKind;
 
-constexpr std::uint64_t kManifestBytesMax = 4ull << 30;
 constexpr std::uint64_t kCopyCacheBytes = 8u << 20;
 constexpr std::uint32_t kOpenTables = 64;
 constexpr std::size_t kMergedAtOnce = 64;           // runs of keys
 constexpr std::uint32_t kKeyspacesMax = 1u << 20;   // to be named anew
+constexpr std::uint64_t kLostEventsMax = 1u << 22;  // beside one for each byte of the store
 constexpr std::uint64_t kChangesBytes = 64u << 20;  // of the log, held until they are a table
-
-// What is known of the store as a whole.
-struct Knowledge {
-  ManifestState state;
-  bool is_manifest_sound = false;
-};
-
-// A manifest by itself, whatever CURRENT says.
-struct ReadManifest {
-  ManifestState state;    // after as many edits as can be read
-  bool is_whole = false;  // these are all there are, and it is the only manifest
-};
-
-// The newest manifest of which anything can be read; empty if there is none.
-Result<std::optional<ReadManifest>> read_manifest(Env& env, const std::string& store) {
-  std::vector<FileNumber> numbers;
-  for (const std::string& name : HDB_TRY(env.list(store))) {
-    if (const auto number = parse_manifest_name(name)) numbers.push_back(*number);
-  }
-  std::sort(numbers.rbegin(), numbers.rend());
-  for (const FileNumber number : numbers) {
-    const auto content = read_file(env, manifest_path(store, number), kManifestBytesMax);
-    if (!content.ok()) continue;
-    const auto header = compaction::decode_header(bytes_of(content.value()), number);
-    if (header.status().code() == StatusCode::kUnsupported) return header.status();
-    if (!header.ok()) continue;
-    ReadManifest manifest;
-    manifest.state.store_id = header->store_id;
-    bool has_any = false;
-    const auto take = [&](std::uint64_t, const compaction::Record& record) -> Status {
-      if (record.header.kind == compaction::RecordKind::kDurable) return {};
-      const compaction::VersionEdit edit = HDB_TRY(compaction::decode_edit(record.payload));
-      manifest.state = HDB_TRY(compaction::apply(manifest.state, edit));
-      has_any = true;
-      return {};
-    };
-    const auto read = compaction::for_each_record(bytes_of(content.value()), header.value(), take);
-    if (read.status().code() == StatusCode::kUnsupported) return read.status();
-    if (!has_any) continue;
-    manifest.is_whole = numbers.size() == 1 && read.ok() && read->offset == content->size();
-    return std::optional(std::move(manifest));
-  }
-  return std::optional<ReadManifest>();
-}
-
-struct TableInStore {
-  std::uint32_t level = 0;
-  SurveyedTable survey;
-};
 
 // A run of events that can be read: a whole sound table, or a block of a damaged one.
 struct EventRun {
@@ -151,9 +102,8 @@ class Salvage {
 
   Result<SalvageReport> run() {
     HDB_TRY(take_lock());
-    HDB_TRY(learn());
-    HDB_TRY(survey_tables());
-    HDB_TRY(survey_log());
+    found_ = HDB_TRY(survey_store(env_, store_));
+    report();
     plan_events();
     plan_keys();
     const Status taken = take();
@@ -171,7 +121,7 @@ class Salvage {
 
   Status take() {
     if (!options_.target.empty()) {
-      copy_.emplace(env_, options_.target, first_new_number_);
+      copy_.emplace(env_, options_.target, found_.first_new_number);
       HDB_TRY(copy_->begin());
     }
     HDB_TRY(take_tables());
@@ -180,154 +130,53 @@ class Salvage {
     return copy_ ? finish() : Status();
   }
 
-  // --- what there was
-  Status learn() {
-    auto recovered = compaction::recover(env_, store_);
-    if (recovered.ok()) {
-      known_ = {std::move(recovered->state), true};
-      return check_manifest_is_newest();
+  void report() {
+    report_.is_manifest_sound = found_.is_manifest_sound;
+    report_.damages = found_.damages;
+    for (const TableInStore& table : found_.tables) {
+      const auto& lost = table.survey.lost_before;
+      report_.lost_before.insert(report_.lost_before.end(), lost.begin(), lost.end());
     }
-    const StatusCode code = recovered.status().code();
-    if (code == StatusCode::kNotFound || code == StatusCode::kUnsupported) return recovered.status();
-    // Not even opened: whoever may not read the store must not be told that it is lost.
-    if (code == StatusCode::kIoError && env_.open(current_path(store_)).status().code() == StatusCode::kIoError) {
-      return recovered.status();
-    }
-    report_.damages.push_back({std::string(recovered.status().message()), 0});
-    // Without CURRENT: the manifest it named is the only one, once an open has ended.
-    if (const auto manifest = HDB_TRY(read_manifest(env_, store_)); manifest && manifest->is_whole) {
-      known_ = {manifest->state, true};
-      if (has_all_tables()) return check_manifest_is_newest();
-    }
-    return distrust_manifest();
+    report_.torn_bytes = found_.log.torn_bytes;
+    report_.lost_changes = found_.log.lost_changes;
+    report_.is_log_end_lost = found_.log.is_end_lost;
   }
 
-  bool has_all_tables() const {
-    const auto tables = known_.state.version->all_tables();
-    return std::all_of(tables.begin(), tables.end(), [this](const TableRef& table) {
-      const auto bytes = env_.file_bytes(table_path(store_, table->number));
-      return bytes.ok() && bytes.value() == table->file_bytes;
-    });
-  }
-
-  Status distrust_manifest() {
-    known_ = {};
-    report_.is_manifest_sound = false;
-    if (auto manifest = HDB_TRY(read_manifest(env_, store_))) {
-      known_.state = std::move(manifest->state);
-    } else if (const auto id = HDB_TRY(store_id_in_log(env_, store_))) {
-      known_.state.store_id = *id;
-    }
-    return {};
-  }
-
-  // What lies in the store and the manifest should know, but does not, says that its end is missing.
-  Status check_manifest_is_newest() {
-    const ManifestState& state = known_.state;
-    const wal::ReplayStart start{.store_id = state.store_id,
-                                 .epoch_max = state.epoch,
-                                 .floor = state.log_floor,
-                                 .next_sequence = state.next_sequence,
-                                 .next_position = state.position_end};
-    const Status log = state.is_log_open
-                           ? wal::replay(env_, store_, start, [](const wal::Group&) { return Status(); }).status()
-                           : wal::check_closed(env_, store_, start);
-    if (log.code() == StatusCode::kUnsupported) return log;
-    Status lost = state.is_log_open ? Status() : log;
-    for (const FileNumber number : HDB_TRY(tables_on_disk())) {
-      if (!lost.ok() || state.version->find(number) != nullptr) continue;
-      const bool is_unknown = compaction::is_unknown_to(state, number) || (!log.ok() && HDB_TRY(is_beyond(number)));
-      if (is_unknown) lost = compaction::manifest_lost_edits(table_path(store_, number));
-    }
-    if (lost.ok()) return {};
-    report_.damages.push_back({std::string(lost.message()), 0});
-    return distrust_manifest();
-  }
-
-  // Whether the table is sound and holds what was committed after everything that the manifest's tables hold. Where the
-  // log is sound too, such a table is what a flush left that never was recorded: the log has all of it.
-  Result<bool> is_beyond(FileNumber number) const {
-    const SurveyedTable table = HDB_TRY(survey_table(env_, store_, number, nullptr));
-    if (!table.is_sound) return false;
-    const bool is_events = table.meta->kind == TableKind::kEvents;
-    return is_events ? table.meta->position_end > known_.state.position_end
-                     : table.meta->sequence_max >= known_.state.next_sequence;
-  }
-
-  Result<std::vector<FileNumber>> tables_on_disk() {
-    std::vector<FileNumber> numbers;
-    const auto names = env_.list(table_directory(store_));
-    if (!names.ok() && names.status().code() == StatusCode::kNotFound) return numbers;
-    if (!names.ok()) return names.status();
-    for (const std::string& name : names.value()) {
-      if (const auto number = parse_table_name(name)) numbers.push_back(*number);
-    }
-    return numbers;
-  }
-
-  // With a manifest, the tables it names; without one, all that are there.
-  Status survey_tables() {
-    first_new_number_ = known_.state.next_file_number;
-    const auto survey = [this](FileNumber number, std::uint32_t level, const sstable::TableMeta* meta) -> Status {
-      SurveyedTable table = HDB_TRY(survey_table(env_, store_, number, meta));
-      tables_.push_back({level, std::move(table)});
-      first_new_number_ = std::max(first_new_number_, number.next());
-      for (const Damage& damage : tables_.back().survey.damages) report_.damages.push_back(damage);
-      for (const LostPositions& lost : tables_.back().survey.lost_before) report_.lost_before.push_back(lost);
-      return {};
-    };
-    const std::vector<FileNumber> on_disk = HDB_TRY(tables_on_disk());
-    for (const FileNumber number : on_disk) {
-      first_new_number_ = std::max(first_new_number_, number.next());
-      if (!known_.is_manifest_sound) HDB_TRY(survey(number, 0, nullptr));
-    }
-    if (!known_.is_manifest_sound) return {};
-    const compaction::Version& version = *known_.state.version;
-    for (std::size_t index = 0; index < version.event_tables().size(); ++index) {
-      const TableRef& table = version.event_tables()[index];
-      HDB_TRY(survey(table->number, version.event_level(index), table.get()));
-    }
-    for (std::uint32_t level = 0; level < compaction::Version::level_count(); ++level) {
-      for (const TableRef& table : version.level(level)) HDB_TRY(survey(table->number, level, table.get()));
-    }
-    return {};
-  }
-
-  // Before anything is taken: where the log lost changes, no key is proved.
-  Status survey_log() {
-    log_ = HDB_TRY(salvage_log(env_, store_, known_.state, known_.is_manifest_sound, {}));
-    for (const Damage& damage : log_.damages) report_.damages.push_back(damage);
-    report_.torn_bytes = log_.torn_bytes;
-    report_.lost_changes = log_.lost_changes;
-    report_.is_log_end_lost = log_.is_end_lost;
-    return {};
-  }
-
+  // --- what to take
   bool is_of(const TableInStore& table, TableKind kind) const {
     return table.survey.meta && table.survey.meta->kind == kind;
   }
 
-  // Every run of events that can be read, by position; of those that begin at one position the longest first.
   void plan_events() {
-    for (const TableInStore& table : tables_) {
+    for (const TableInStore& table : found_.tables) {
       if (!is_of(table, TableKind::kEvents)) continue;
-      const SurveyedTable& survey = table.survey;
-      if (survey.is_sound) {
-        runs_.push_back({survey.meta->position_begin, survey.meta->position_end, &survey, nullptr});
-        levels_[&survey] = table.level;
-      }
-      for (const SurveyedBlock& block : survey.blocks) {
-        if (block.is_intact) runs_.push_back({block.first, block.first + block.count, &survey, &block});
-      }
+      if (table.survey.is_sound) levels_[&table.survey] = table.level;
+      add_runs(table.survey, runs_);
     }
-    std::sort(runs_.begin(), runs_.end(), [](const EventRun& a, const EventRun& b) {
+    sort(runs_);
+    for (const TableInStore& table : found_.unnamed_tables) {
+      if (is_of(table, TableKind::kEvents)) add_runs(table.survey, spare_runs_);
+    }
+    sort(spare_runs_);
+  }
+
+  static void add_runs(const SurveyedTable& survey, std::vector<EventRun>& runs) {
+    if (survey.is_sound) runs.push_back({survey.meta->position_begin, survey.meta->position_end, &survey, nullptr});
+    for (const SurveyedBlock& block : survey.blocks) {
+      if (block.is_intact) runs.push_back({block.first, block.first + block.count, &survey, &block});
+    }
+  }
+
+  // By position; of those that begin at one position the longest first.
+  static void sort(std::vector<EventRun>& runs) {
+    std::sort(runs.begin(), runs.end(), [](const EventRun& a, const EventRun& b) {
       return a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
     });
   }
 
   // Which keys may have had a newer version in what is damaged.
   void plan_keys() {
-    for (const TableInStore& table : tables_) {
+    for (const TableInStore& table : found_.tables) {
       if (!is_of(table, TableKind::kKeys) || table.survey.is_sound) continue;
       std::uint64_t intact = 0;
       for (const SurveyedBlock& block : table.survey.blocks) intact += block.is_intact ? block.count : 0;
@@ -339,8 +188,8 @@ class Salvage {
   // --- events
   Status take_tables() {
     for (const EventRun& run : runs_) {
-      if (run.end <= next_position_) continue;
-      HDB_TRY(lose_until(run.begin));
+      if (run.end <= next_position_ || is_beyond_belief(run.begin, run.table->path)) continue;
+      HDB_TRY(seek_until(run.begin));
       if (run.block == nullptr && run.begin == next_position_) {
         if (copy_) HDB_TRY(copy_->copy(*run.table, level_of(*run.table)));
         last_commit_time_ = std::max(last_commit_time_, run.table->meta->commit_time_max);
@@ -354,40 +203,127 @@ class Salvage {
   }
 
   std::uint32_t level_of(const SurveyedTable& table) const {
-    return known_.is_manifest_sound ? levels_.at(&table) : compaction::kMergedEventLevel;
+    return found_.is_manifest_sound ? levels_.at(&table) : compaction::kMergedEventLevel;
   }
 
-  // The events of the run from next_position_ on, one by one.
   Status take_blocks(const EventRun& run) {
     if (!copy_) return {};
+    return for_each_event(run, [this](Position position, Timestamp commit_time, const RecordView& record) {
+      last_commit_time_ = std::max(last_commit_time_, commit_time);
+      return copy_->add_event(position, last_commit_time_, record);
+    });
+  }
+
+  using TakeEvent = std::function<Status(Position, Timestamp, const RecordView&)>;
+
+  // The events of the run from next_position_, as it is now, on.
+  Status for_each_event(const EventRun& run, const TakeEvent& take) {
     if (open_table_ != run.table) {
       open_file_ = HDB_TRY(env_.open(run.table->path));
       open_table_ = run.table;
     }
     const RandomAccessFile* const file = open_file_.get();
-    const auto take = [&](sstable::BlockHandle handle, Position position) -> Status {
+    const Position begin = next_position_;
+    const auto take_block = [&](sstable::BlockHandle handle, Position position) -> Status {
       Buffer raw = HDB_TRY(read_block(*file, run.table->number, handle, sstable::BlockKind::kEventData));
       const sstable::EventBlock block = HDB_TRY(sstable::EventBlock::decode(std::move(raw)));
       for (std::uint32_t row = 0; row < block.count(); ++row, ++position) {
-        if (position < next_position_) continue;
-        last_commit_time_ = std::max(last_commit_time_, block.commit_time(row));
-        HDB_TRY(copy_->add_event(position, last_commit_time_, block.record(row)));
+        if (position >= begin) HDB_TRY(take(position, block.commit_time(row), block.record(row)));
       }
       return {};
     };
-    if (run.block != nullptr) return take(run.block->handle, run.block->first);
+    if (run.block != nullptr) return take_block(run.block->handle, run.block->first);
     sstable::BlockCache cache(kCopyCacheBytes);
     const auto table = HDB_TRY(sstable::EventTable::open(env_, run.table->path, run.table->number, cache));
     for (const auto& entry : table->blocks()) {
       const Position first = run.begin + entry.first;
-      if (first + entry.count > next_position_) HDB_TRY(take(entry.handle, first));
+      if (first + entry.count > begin) HDB_TRY(take_block(entry.handle, first));
     }
     return {};
+  }
+
+  // The events from next_position_ to `end` are not where they should be. A position never changes its event, so that
+  // whatever else has it will do.
+  Status seek_until(Position end) {
+    if (end <= next_position_) return {};
+    for (const EventRun& run : spare_runs_) {
+      if (run.end <= next_position_ || run.begin >= end) continue;
+      HDB_TRY(seek_in_log(run.begin));
+      HDB_TRY(for_each_event(run, [this, end](Position position, Timestamp commit_time, const RecordView& record) {
+        return take_spare(position, end, commit_time, record);
+      }));
+    }
+    return seek_in_log(end);
+  }
+
+  // Likewise: the log still has, below its floor, some of what a damaged table held.
+  Status seek_in_log(Position end) {
+    if (end <= next_position_) return {};
+    if (!is_log_listed_) HDB_TRY(list_log());
+    const bool has_any = std::any_of(in_log_.begin(), in_log_.end(), [this, end](const LostPositions& range) {
+      return range.begin < end && range.end > next_position_;
+    });
+    if (!has_any) return lose_until(end);
+    HDB_TRY(visit_log_from_its_begin([this, end](const SalvagedBatch& salvaged) {
+      Position position = salvaged.first_position;
+      Status status;
+      salvaged.batch.for_each_record([&](const RecordView& record) {
+        if (status.ok()) status = take_spare(position++, end, salvaged.commit_time, record);
+      });
+      return status;
+    }));
+    return lose_until(end);
+  }
+
+  Status list_log() {
+    is_log_listed_ = true;
+    return visit_log_from_its_begin([this](const SalvagedBatch& salvaged) -> Status {
+      const Position begin = salvaged.first_position;
+      const Position end = begin + salvaged.batch.event_count();
+      if (begin == end) return {};
+      if (in_log_.empty() || in_log_.back().end != begin) in_log_.push_back({begin, begin});
+      in_log_.back().end = end;
+      return {};
+    });
+  }
+
+  Status visit_log_from_its_begin(const std::function<Status(const SalvagedBatch&)>& visit) {
+    return salvage_log(env_, store_, found_.state, /*is_manifest_sound=*/false, visit).status();
+  }
+
+  // An event found elsewhere, if it is one that is sought.
+  Status take_spare(Position position, Position end, Timestamp commit_time, const RecordView& record) {
+    if (position < next_position_ || position >= end || record.kind() == RecordKind::kLost) return {};
+    HDB_TRY(lose_until(position));
+    last_commit_time_ = std::max(last_commit_time_, commit_time);
+    if (copy_) HDB_TRY(copy_->add_event(position, last_commit_time_, record));
+    ++next_position_;
+    ++report_.events;
+    return {};
+  }
+
+  // Whether a file, if it does have events from there on, says of more lost ones before them than there can have been:
+  // each of those is written down. A manifest would vouch for them; without one, as many bytes as all files have must
+  // do, and some for files that are missing. Tells of it once.
+  bool is_beyond_belief(Position begin, const std::string& path) {
+    const Position vouched = std::max(next_position_, found_.state.position_end);
+    if (found_.is_manifest_sound || begin <= vouched) return false;
+    const std::uint64_t room = kLostEventsMax + found_.bytes;
+    if (begin - vouched <= room - std::min(room, unvouched_events_)) return false;
+    if (left_out_.insert(path).second) {
+      report_.damages.push_back({path + ": claims events from position " + std::to_string(begin) + " on, of which " +
+                                     std::to_string(begin - vouched) +
+                                     " are nowhere: more than a store of this size can have lost; left out",
+                                 0});
+    }
+    return true;
   }
 
   // The events from next_position_ to `end` are nowhere.
   Status lose_until(Position end) {
     if (end <= next_position_) return {};
+    const Position vouched = std::max(next_position_, found_.state.position_end);
+    unvouched_events_ += end - std::min(end, vouched);
     if (!report_.lost_positions.empty() && report_.lost_positions.back().end == next_position_) {
       report_.lost_positions.back().end = end;
     } else {
@@ -404,22 +340,26 @@ class Salvage {
   // --- the log: its events follow those of tables, its changes are newer than all tables of keys
   Status take_log() {
     // What tables held at their end, and is damaged, comes before.
-    if (known_.is_manifest_sound) HDB_TRY(lose_until(known_.state.position_end));
+    if (found_.is_manifest_sound) HDB_TRY(seek_until(found_.state.position_end));
     const Status taken =
-        salvage_log(env_, store_, known_.state, known_.is_manifest_sound, [this](const SalvagedBatch& batch) {
+        salvage_log(env_, store_, found_.state, found_.is_manifest_sound, [this](const SalvagedBatch& batch) {
           return take_batch(batch);
         }).status();
     HDB_TRY(taken);
-    HDB_TRY(lose_until(std::max(log_.next_position, known_.state.position_end)));
+    HDB_TRY(seek_until(found_.state.position_end));
+    if (!is_beyond_belief(found_.log.next_position, log_directory(store_))) {
+      HDB_TRY(seek_until(found_.log.next_position));
+    }
     HDB_TRY(write_changes());
-    next_sequence_ = std::max({known_.state.next_sequence, log_.next_sequence, next_sequence_});
+    next_sequence_ = std::max({found_.state.next_sequence, found_.log.next_sequence, next_sequence_});
     return {};
   }
 
   Status take_batch(const SalvagedBatch& salvaged) {
     Position position = salvaged.first_position;
+    if (is_beyond_belief(position, segment_path(store_, salvaged.segment))) return {};
     last_commit_time_ = std::max(last_commit_time_, salvaged.commit_time);
-    HDB_TRY(lose_until(position));
+    HDB_TRY(seek_until(position));
     Status status;
     salvaged.batch.for_each_record([&](const RecordView& record) {
       if (status.ok() && position == next_position_) {
@@ -475,14 +415,14 @@ class Salvage {
 
   // --- keys
   bool takes_keys() const {
-    const bool is_proved = known_.is_manifest_sound && log_.lost_changes == 0 && !log_.is_end_lost;
+    const bool is_proved = found_.is_manifest_sound && found_.log.lost_changes == 0 && !found_.log.is_end_lost;
     return is_proved || options_.takes_unproved_keys;
   }
 
   // Tables come newest first: what is doubtful in a table are the keys that newer ones lost.
   Status take_keys() {
     KeyRanges lost;
-    for (const TableInStore& table : tables_) {
+    for (const TableInStore& table : found_.tables) {
       if (!is_of(table, TableKind::kKeys)) continue;
       const SurveyedTable& survey = table.survey;
       const bool is_doubtful = lost.meets(bytes_of(survey.meta->smallest_key), bytes_of(survey.meta->largest_key));
@@ -502,7 +442,7 @@ class Salvage {
         if (!HDB_SEEDED(let_old_values_come_back)) lost.add(std::move(range));
       }
     }
-    if (copy_ && !known_.is_manifest_sound) HDB_TRY(merge_keys());
+    if (copy_ && !found_.is_manifest_sound) HDB_TRY(merge_keys());
     return {};
   }
 
@@ -612,7 +552,7 @@ class Salvage {
 
   // --- the end
   Status finish() {
-    ManifestState state = known_.state;
+    ManifestState state = found_.state;
     for (const auto& added : copy_->edit().added) {
       next_sequence_ = std::max(next_sequence_, added.meta->sequence_max.next());
     }
@@ -624,10 +564,10 @@ class Salvage {
 
   // What has keys but no name that can be read gets one.
   Status name_keyspaces(ManifestState& state) {
-    if (known_.is_manifest_sound) return {};
+    if (found_.is_manifest_sound) return {};
     std::uint32_t last = 0;
     for (const auto& added : copy_->edit().added) {
-      if (added.meta->kind == TableKind::kKeys) last = std::max(last, keyspace_of(added.meta->largest_key));
+      if (added.meta->kind == TableKind::kKeys) last = std::max(last, keyspace_of(bytes_of(added.meta->largest_key)));
     }
     if (last > kKeyspacesMax) {
       return Status::corruption(store_ + ": has keys of keyspace number " + std::to_string(last) +
@@ -644,16 +584,11 @@ class Salvage {
     return {};
   }
 
-  // 0 if it is no stored key.
-  static std::uint32_t keyspace_of(const Buffer& stored) {
-    return stored.size() < kKeyspacePrefixBytes ? 0 : load_be32(stored.data());
-  }
-
   std::string key_text(const Buffer& stored) const {
     if (stored.size() < kKeyspacePrefixBytes) return "?";
     const std::uint32_t id = load_be32(stored.data());
     std::string name = std::to_string(id);
-    for (const auto& keyspace : known_.state.keyspaces) {
+    for (const auto& keyspace : found_.state.keyspaces) {
       if (keyspace.id == id) name = keyspace.name;
     }
     return name + "/" + printable(bytes_of(stored).subspan(kKeyspacePrefixBytes));
@@ -712,16 +647,18 @@ class Salvage {
   const Sink& sink_;
   SalvageReport report_;
   std::unique_ptr<FileLock> lock_;
-  Knowledge known_;
-  std::vector<TableInStore> tables_;  // events by position, then keys from the newest on; without a manifest by number
-  std::vector<EventRun> runs_;
+  StoreSurvey found_;
+  std::vector<EventRun> runs_;         // where events should be
+  std::vector<EventRun> spare_runs_;   // for those that are not there
+  std::vector<LostPositions> in_log_;  // likewise: of intact batches, once listed
+  bool is_log_listed_ = false;
   std::map<const SurveyedTable*, std::uint32_t> levels_;
-  FileNumber first_new_number_{1};
   std::optional<SalvagedStore> copy_;          // empty: nothing is written
   const SurveyedTable* open_table_ = nullptr;  // whose damaged file is read block by block
   std::unique_ptr<RandomAccessFile> open_file_;
-  LogSurvey log_;
-  Position next_position_ = 0;  // everything below is taken or lost
+  Position next_position_ = 0;          // everything below is taken or lost
+  std::uint64_t unvouched_events_ = 0;  // lost, and no manifest says that they were there
+  std::set<std::string> left_out_;      // files that claim too many of them
   SequenceNumber next_sequence_{1};
   Timestamp last_commit_time_{};
   std::vector<Change> changes_;
@@ -776,9 +713,7 @@ std::string summary_of(const SalvageReport& report) {
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink) {
   const std::string directory = without_trailing_slashes(store);
-  if (options.target == directory || options.target.starts_with(directory + "/")) {
-    return Status::invalid_argument(options.target + ": is in the damaged store itself; choose a directory elsewhere");
-  }
+  if (!options.target.empty()) HDB_TRY(check_outside(env, options.target, directory));
   return Salvage(env, directory, options, sink).run();
 }
 

@@ -1,11 +1,12 @@
 // tools/dump/salvage.h: what of a damaged store can be proved intact, and a new store made of it.
 //
-// An event is taken if the checksum of its block or batch is right; each keeps its position, and a lost one leaves a
-// record of its own there (RecordKind::kLost). A version of a key is taken if its checksum is right and no newer
-// version of the key can have been in what is damaged.
+// An event is taken if the checksum of its block or batch is right, from wherever it is: each keeps its position, and a
+// lost one leaves a record of its own there (RecordKind::kLost). A version of a key is taken if its checksum is right
+// and no newer version of the key can have been in what is damaged.
 //
-// Nothing of keyspaces is proved where the log lost changes, since nobody knows of which keys; nor without a sound
-// manifest, since nobody knows which tables were live, and an old one may hold values that were erased since.
+// Nothing of keyspaces is proved where the log lost changes or its end, since nobody knows of which keys; nor without a
+// sound manifest (survey_store.h), since nobody knows which tables were live, and an old one may hold values that were
+// erased since.
 #pragma once
 
 #include <cstdint>
@@ -52,9 +53,10 @@ struct SalvageOptions {
   bool takes_unproved_keys = false;  // also what may be older than it was, or erased since
 };
 
-// Reads the store and writes nothing in it. Each damage and each loss is one line to `sink`. With a target, that becomes a store of what is intact: with all of it on the device and verified,
-// or, after an error, with no file CURRENT. kNotFound if there is no store, kBusy if it is open for writing,
-// kUnsupported if a newer version wrote part of it, kInvalidArgument if the target holds anything.
+// Reads the store and writes nothing in it. Each damage and each loss is one line to `sink`. With a target, that
+// becomes a store of what is intact: with all of it on the device and verified, or, after an error, with no file
+// CURRENT. kNotFound if there is no store, kBusy if it is open for writing, kUnsupported if a newer version wrote part
+// of it, kInvalidArgument if the target holds anything.
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink);
 

@@ -1,9 +1,11 @@
 #include "tools/dump/salvage_log.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "io/file_name.h"
@@ -45,26 +47,37 @@ class SegmentFile {
   const std::string& path() const noexcept { return file_->path(); }
   std::uint64_t size_bytes() const noexcept { return file_->size_bytes(); }
 
-  // `bytes` at `offset`, within the file; what the system will not give is zero, and is told in `damages`.
-  ByteView view(std::uint64_t offset, std::uint64_t bytes, std::vector<Damage>& damages) {
+  // `bytes` at `offset`, within the file; what the system will not give is zero.
+  ByteView view(std::uint64_t offset, std::uint64_t bytes) {
     if (offset < begin_ || offset + bytes > begin_ + window_.size()) {
       const std::uint64_t wanted = std::max(bytes, std::min(kWindowBytes, size_bytes() - offset));
       window_.assign(static_cast<std::size_t>(wanted), std::byte{0});
       begin_ = offset;
-      if (!file_->read(offset, window_).ok()) read_pieces(damages);
+      if (!file_->read(offset, window_).ok()) read_pieces();
     }
     return bytes_of(window_).subspan(static_cast<std::size_t>(offset - begin_), static_cast<std::size_t>(bytes));
   }
 
+  // By itself, not as a part of what is viewed next.
+  Status read_begin(MutableBytes destination) { return file_->read(0, destination); }
+
+  // Why the system did not give a part of bytes [begin, end), of which all were viewed; empty if it gave them.
+  std::string_view refusal_of(std::uint64_t begin, std::uint64_t end) const {
+    const auto piece = unreadable_.lower_bound(begin / kPieceBytes);
+    return piece == unreadable_.end() || piece->first * kPieceBytes >= end ? std::string_view() : piece->second;
+  }
+
  private:
-  void read_pieces(std::vector<Damage>& damages) {
-    for (std::size_t at = 0; at < window_.size(); at += kPieceBytes) {
-      const MutableBytes piece =
-          MutableBytes(window_).subspan(at, std::min<std::size_t>(kPieceBytes, window_.size() - at));
-      const Status read = file_->read(begin_ + at, piece);
-      if (read.ok()) continue;
-      std::fill(piece.begin(), piece.end(), std::byte{0});
-      damages.push_back({std::string(read.message()), piece.size()});
+  void read_pieces() {
+    const std::uint64_t end = begin_ + window_.size();
+    for (std::uint64_t at = begin_; at < end;) {
+      const std::uint64_t next = std::min((at / kPieceBytes + 1) * kPieceBytes, end);
+      const MutableBytes piece = MutableBytes(window_).subspan(at - begin_, next - at);
+      if (const Status read = file_->read(at, piece); !read.ok()) {
+        std::fill(piece.begin(), piece.end(), std::byte{0});
+        unreadable_.emplace(at / kPieceBytes, read.message());
+      }
+      at = next;
     }
   }
 
@@ -72,15 +85,16 @@ class SegmentFile {
   const std::unique_ptr<RandomAccessFile> file_;
   Buffer window_;
   std::uint64_t begin_ = 0;
+  std::map<std::uint64_t, std::string> unreadable_;  // by number of the piece: why
 };
 
 // The header of the segment, if it can be believed. kUnsupported: of a newer version.
 Result<std::optional<wal::SegmentHeader>> header_of(SegmentFile& file) {
   const std::optional<wal::SegmentHeader> none;
   if (file.size_bytes() < wal::kSegmentHeaderBytes) return none;
-  std::vector<Damage> told_by_the_caller;
-  const auto header =
-      wal::decode_segment_header(file.view(0, wal::kSegmentHeaderBytes, told_by_the_caller), file.path());
+  std::array<std::byte, wal::kSegmentHeaderBytes> bytes{};
+  if (!file.read_begin(bytes).ok()) return none;
+  const auto header = wal::decode_segment_header(bytes, file.path());
   if (header.status().code() == StatusCode::kUnsupported) return header.status();
   if (!header.ok() || header->segment != file.number()) return none;
   return std::optional(header.value());
@@ -99,11 +113,14 @@ class LogScan {
         epoch_max_(is_manifest_sound ? std::optional(state.epoch) : std::nullopt),
         is_start_known_(is_manifest_sound),
         start_(state.next_sequence),
+        start_position_(state.position_end),
         durable_end_(durable_end),
         visit_(visit) {
     survey_.next_sequence = state.next_sequence;
     survey_.next_position = state.position_end;
     if (is_manifest_sound) {
+      next_sequence_ = start_;
+      next_position_ = start_position_;
       last_end_ = {state.log_floor.segment, std::max<std::uint64_t>(state.log_floor.offset, wal::kSegmentHeaderBytes)};
     }
   }
@@ -111,6 +128,7 @@ class LogScan {
   // Groups from the offset on.
   Status scan(SegmentNumber number, std::uint64_t from) {
     auto opened = env_.open(segment_path(store_, number));
+    if (!opened.ok() && !is_damage(opened.status())) return opened.status();
     if (!opened.ok()) {
       add_damage({std::string(opened.status().message()), 0});
       return {};
@@ -132,6 +150,7 @@ class LogScan {
     }
     Gap gap;
     bool is_empty = true;
+    bool has_intact = false;
     Epoch epoch = header ? header->epoch : kUnknownEpoch;
     for (std::uint64_t at = from; at + 8 <= file.size_bytes();) {
       const auto group = group_at(file, at, epoch);
@@ -143,20 +162,25 @@ class LogScan {
         } else {
           end_gap(file, gap);
           HDB_TRY(take(file, at, *group));
+          has_intact = true;
         }
         at += group->header.group_bytes;
         continue;
       }
-      if (!is_zero(file.view(at, 8, survey_.damages))) {
+      const std::string_view refusal = file.refusal_of(at, at + 8);
+      if (!refusal.empty() || !is_zero(file.view(at, 8))) {
         is_empty = false;
         if (gap.begin == 0) gap.begin = at;
         gap.end = at + 8;
+        if (gap.refusal.empty()) gap.refusal = refusal;
       }
       at += 8;
     }
     end_gap(file, gap);
     if (!header && !is_empty) {
-      add_damage({file.path() + " at offset 0: the segment's header is damaged", wal::kSegmentHeaderBytes});
+      survey_.damages.push_back(
+          {file.path() + " at offset 0: the segment's header is damaged", wal::kSegmentHeaderBytes});
+      is_last_damaged_ |= !has_intact;
     }
     return {};
   }
@@ -168,10 +192,11 @@ class LogScan {
   bool ends_in_damage() const noexcept { return is_last_damaged_; }
 
  private:
-  // Bytes between groups, from the first to behind the last that is not zero.
+  // Bytes between groups, from the first to behind the last that is not zero, or that the system will not give.
   struct Gap {
     std::uint64_t begin = 0;  // 0: there is none
     std::uint64_t end = 0;
+    std::string refusal;  // of the first such; empty: all were given
   };
 
   void add_damage(Damage damage) {
@@ -184,7 +209,7 @@ class LogScan {
   std::optional<wal::GroupParts> group_at(SegmentFile& file, std::uint64_t offset, Epoch epoch) {
     const std::uint64_t room = file.size_bytes() - offset;
     if (room < wal::kGroupHeaderBytes) return std::nullopt;
-    const ByteView head = file.view(offset, wal::kGroupHeaderBytes, survey_.damages);
+    const ByteView head = file.view(offset, wal::kGroupHeaderBytes);
     if (load<std::uint32_t>(head.data()) != wal::kGroupMagic) return std::nullopt;
     const wal::GroupPlace place{log_key_, {file.number(), offset}};
     const auto bytes = wal::stated_group_bytes(head, room, place);
@@ -192,7 +217,7 @@ class LogScan {
     const Epoch stated = load<wal::GroupHeader>(head.data()).epoch;
     if (stated < last_epoch_ || (epoch_max_ && stated > *epoch_max_)) return std::nullopt;
     if (epoch == kUnknownEpoch) epoch = stated;
-    auto parts = wal::split_group(file.view(offset, bytes.value(), survey_.damages), epoch, place);
+    auto parts = wal::split_group(file.view(offset, bytes.value()), epoch, place);
     if (!parts.ok()) return std::nullopt;
     return std::move(parts).value();
   }
@@ -205,9 +230,10 @@ class LogScan {
 
   void end_gap(const SegmentFile& file, Gap& gap) {
     if (gap.begin != 0) {
-      if (LogPoint{file.number(), gap.begin} < durable_end_) {
+      // What the system will not give may be a group, wherever it is: a torn tail can be read.
+      if (!gap.refusal.empty() || LogPoint{file.number(), gap.begin} < durable_end_) {
         add_damage({file.path() + " at offset " + std::to_string(gap.begin) + ": no intact group until offset " +
-                        std::to_string(gap.end),
+                        std::to_string(gap.end) + (gap.refusal.empty() ? "" : ": ") + gap.refusal,
                     gap.end - gap.begin});
       } else {
         survey_.torn_bytes += gap.end - gap.begin;
@@ -216,15 +242,23 @@ class LogScan {
     gap = {};
   }
 
-  // What comes next in the log begins there: what should have been before it is lost.
+  // What comes next in the log begins there: what should have been before it is lost, unless it is below the start.
   void skip_to(SequenceNumber sequence, Position position) {
-    if (sequence <= survey_.next_sequence || position < survey_.next_position) return;
-    if (has_begun_ || is_start_known_) {
-      const std::uint64_t items = sequence.raw() - survey_.next_sequence.raw();
-      survey_.lost_changes += items - std::min(items, position - survey_.next_position);
+    if (sequence <= next_sequence_ || position < next_position_) return;
+    const SequenceNumber lost_from = std::max(next_sequence_, start_);
+    if ((has_begun_ || is_start_known_) && sequence > lost_from) {
+      const std::uint64_t items = sequence.raw() - lost_from.raw();
+      const std::uint64_t events = position - std::min(position, std::max(next_position_, start_position_));
+      survey_.lost_changes += items - std::min(items, events);
     }
-    survey_.next_sequence = sequence;
-    survey_.next_position = position;
+    go_on_from(sequence, position);
+  }
+
+  void go_on_from(SequenceNumber sequence, Position position) {
+    next_sequence_ = sequence;
+    next_position_ = position;
+    survey_.next_sequence = std::max(survey_.next_sequence, sequence);
+    survey_.next_position = std::max(survey_.next_position, position);
   }
 
   Status take(const SegmentFile& file, std::uint64_t offset, const wal::GroupParts& group) {
@@ -236,7 +270,7 @@ class LogScan {
     SequenceNumber sequence = group.header.first_sequence;
     Position position = group.header.first_position;
     if (is_start_known_ && sequence < start_) return {};  // below the floor
-    if (has_begun_ && sequence < survey_.next_sequence) {
+    if (has_begun_ && sequence < next_sequence_) {
       add_damage({path + " at offset " + std::to_string(offset) + ": a group of what was committed before",
                   group.header.group_bytes});
       return {};
@@ -249,18 +283,18 @@ class LogScan {
       const auto batch = BatchView::decode(bytes);
       if (batch.status().code() == StatusCode::kUnsupported) return batch.status().in_context(path);
       if (!batch.ok()) {
-        survey_.damages.push_back({path + " at offset " + std::to_string(offset) +
-                                       ": a batch of the group: " + std::string(batch.status().message()),
+        const std::string_view refusal = file.refusal_of(offset, offset + group.header.group_bytes);
+        survey_.damages.push_back({path + " at offset " + std::to_string(offset) + ": a batch of the group: " +
+                                       std::string(refusal.empty() ? batch.status().message() : refusal),
                                    bytes.size()});
-        survey_.lost_changes += counts.changes;
+        if (sequence >= start_) survey_.lost_changes += counts.changes;
       } else if (visit_) {
-        HDB_TRY(visit_({batch.value(), sequence, position, wal::commit_time_of(group.header)}));
+        HDB_TRY(visit_({file.number(), batch.value(), sequence, position, wal::commit_time_of(group.header)}));
       }
       sequence = SequenceNumber(sequence.raw() + counts.events + counts.changes);
       position += counts.events;
     }
-    survey_.next_sequence = std::max(survey_.next_sequence, sequence);
-    survey_.next_position = std::max(survey_.next_position, position);
+    go_on_from(sequence, position);
     return {};
   }
 
@@ -270,9 +304,12 @@ class LogScan {
   const std::uint64_t log_key_;
   const std::optional<Epoch> epoch_max_;  // that the manifest knows of
   const bool is_start_known_;             // the log is needed from start_ on, without a gap
-  const SequenceNumber start_;
+  const SequenceNumber start_;            // of what tables do not hold, as far as the manifest tells
+  const Position start_position_;
   const LogPoint durable_end_;
   const Visit& visit_;
+  SequenceNumber next_sequence_;  // behind the last group taken
+  Position next_position_ = 0;
   LogPoint vouched_end_;
   LogPoint last_end_;            // of the last group taken
   Epoch last_epoch_;             // of it
@@ -285,7 +322,8 @@ class LogScan {
 Result<LogSurvey> visit_sound(Env& env, const std::string& store, const wal::ReplayStart& start,
                               const wal::ReplayEnd& end, const Visit& visit) {
   const auto replayed = wal::replay(env, store, start, [&visit](const wal::Group& group) -> Status {
-    SalvagedBatch salvaged{group.batches.front(), group.first_sequence, group.first_position, group.commit_time};
+    SalvagedBatch salvaged{group.begin.segment, group.batches.front(), group.first_sequence, group.first_position,
+                           group.commit_time};
     for (const BatchView& batch : group.batches) {
       salvaged.batch = batch;
       if (visit) HDB_TRY(visit(salvaged));
@@ -308,6 +346,7 @@ Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& stor
   std::map<StoreId, std::size_t> segments;
   for (const SegmentNumber number : HDB_TRY(segments_of(env, store))) {
     auto opened = env.open(segment_path(store, number));
+    if (!opened.ok() && !is_damage(opened.status())) return opened.status();
     if (!opened.ok()) continue;
     SegmentFile file(number, std::move(opened).value());
     const auto header = HDB_TRY(header_of(file));
@@ -316,6 +355,15 @@ Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& stor
   const auto most = std::max_element(segments.begin(), segments.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == segments.end() ? std::optional<StoreId>() : std::optional(most->first);
+}
+
+Result<std::uint64_t> log_bytes(Env& env, const std::string& store) {
+  std::uint64_t bytes = 0;
+  for (const SegmentNumber number : HDB_TRY(segments_of(env, store))) {
+    const auto segment = env.file_bytes(segment_path(store, number));
+    bytes += segment.ok() ? segment.value() : 0;
+  }
+  return bytes;
 }
 
 Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compaction::ManifestState& state,
@@ -334,7 +382,7 @@ Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compacti
     // Whether the log is sound is known only at its end, so it is read before it is visited.
     const auto sound = wal::replay(env, store, start, [](const wal::Group&) { return Status(); });
     if (sound.ok()) return visit_sound(env, store, start, sound.value(), visit);
-    if (sound.status().code() == StatusCode::kUnsupported) return sound.status();
+    if (!is_damage(sound.status())) return sound.status();
     refused = sound.status();
   }
   const std::vector<SegmentNumber> segments = HDB_TRY(segments_of(env, store));
@@ -359,6 +407,8 @@ Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compacti
     const bool is_hidden = survey.damages.empty();
     if (is_hidden) survey.damages.push_back({std::string(refused.message()), 0});
     survey.is_end_lost = scan.ends_in_damage() || (is_hidden && survey.lost_changes == 0);
+  } else {
+    survey.is_end_lost = scan.ends_in_damage() && !survey.damages.empty();
   }
   return survey;
 }

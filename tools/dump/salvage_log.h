@@ -22,6 +22,7 @@ namespace hdb::dump {
 
 // A batch of a log group. Views live until the visitor returns.
 struct SalvagedBatch {
+  SegmentNumber segment;  // that it is in
   BatchView batch;
   SequenceNumber first_sequence;
   Position first_position = 0;
@@ -44,5 +45,8 @@ Result<LogSurvey> salvage_log(Env& env, const std::string& store, const compacti
 
 // The store's id as most segments of its log have it; empty if none can be read.
 Result<std::optional<StoreId>> store_id_in_log(Env& env, const std::string& store);
+
+// Of all segments that are there.
+Result<std::uint64_t> log_bytes(Env& env, const std::string& store);
 
 }  // namespace hdb::dump

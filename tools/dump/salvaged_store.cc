@@ -76,6 +76,7 @@ Status SalvagedStore::finish(compaction::ManifestState state) {
   state.version = std::make_shared<const compaction::Version>(std::move(version));
   state.position_end = state.version->position_end();
   state.is_log_open = false;
+  state.log_floor = {state.log_floor.segment.next(), 0};  // as after a close: the copy has no part of a segment
   state.is_copy = true;
   state.next_file_number = next_number_;
   HDB_TRY(compaction::Manifest::create(env_, directory_, std::move(state), 0, [this] { return new_number(); }));

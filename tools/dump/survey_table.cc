@@ -1,6 +1,9 @@
 #include "tools/dump/survey_table.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "io/file_name.h"
@@ -26,6 +29,9 @@ constexpr std::uint64_t kSurveyCacheBytes = 1u << 20;
 constexpr std::uint64_t kScanHashedBytesMax = 1u << 30;
 constexpr std::uint32_t kZstdMagic = 0xfd2fb528;  // at the begin of each zstd frame (RFC 8878, section 3.1.1)
 constexpr std::uint64_t kScanBlockBytesMax = 64u << 20;
+constexpr std::uint64_t kSectorBytes = 512;  // the least that a device can lose
+
+constexpr int kDeviceErrors[] = {EIO, EUCLEAN, EBADMSG, ENODATA, EREMOTEIO};
 
 std::string at_offset(const std::string& path, std::uint64_t offset) {
   return path + " at offset " + std::to_string(offset) + ": ";
@@ -49,7 +55,7 @@ class TableSurvey {
 
   Status run() {
     auto opened = env_.open(table_.path);
-    if (!opened.ok()) return lose_all(opened.status());
+    if (!opened.ok()) return is_damage(opened.status()) ? lose_all(opened.status()) : opened.status();
     file_ = std::move(opened).value();
     sstable::BlockCache cache(kSurveyCacheBytes);
     const auto reader = sstable::TableReader::open(env_, table_.path, table_.number, cache);
@@ -177,15 +183,34 @@ class TableSurvey {
     return false;
   }
 
+  // What can be read at `begin`, up to the first sector that cannot: as many bytes as `window` has, or fewer.
+  void read_window(std::uint64_t begin, Buffer& window) {
+    if (bad_sector_ && *bad_sector_ >= begin) {
+      window.resize(std::min<std::uint64_t>(window.size(), *bad_sector_ - begin));
+    }
+    if (file_->read(begin, window).ok()) return;
+    for (std::uint64_t at = 0; at < window.size();) {
+      const std::uint64_t next = std::min<std::uint64_t>(round_down(begin + at + kSectorBytes) - begin, window.size());
+      if (!file_->read(begin + at, MutableBytes(window).subspan(at, next - at)).ok()) {
+        bad_sector_ = begin + at;
+        window.resize(at);
+        return;
+      }
+      at = next;
+    }
+  }
+
+  static std::uint64_t round_down(std::uint64_t offset) { return offset / kSectorBytes * kSectorBytes; }
+
   Result<std::optional<Found>> find_block(std::uint64_t begin) {
     const std::uint64_t file_bytes = file_->size_bytes();
     std::uint64_t hashed = 0;
     Buffer window;
     std::uint64_t tried_end = 0;  // trailers that end at or before this offset of the window were looked at
     for (std::uint64_t wanted = 64u << 10; tried_end < file_bytes - begin; wanted *= 4) {
-      window.resize(static_cast<std::size_t>(std::min({wanted, file_bytes - begin, kScanBlockBytesMax})));
-      const Status read = file_->read(begin, window);
-      if (!read.ok()) return std::optional<Found>();
+      const auto asked = static_cast<std::size_t>(std::min({wanted, file_bytes - begin, kScanBlockBytesMax}));
+      window.resize(asked);
+      read_window(begin, window);
       for (std::uint64_t at = std::max<std::uint64_t>(tried_end, sstable::kBlockTrailerBytes); at <= window.size();
            ++at) {
         const ByteView block = bytes_of(window).first(at);
@@ -198,7 +223,7 @@ class TableSurvey {
         return std::optional(Found{{begin, stored}, kind});
       }
       tried_end = window.size() + 1;
-      if (window.size() == kScanBlockBytesMax) break;
+      if (window.size() < asked || asked == kScanBlockBytesMax) break;
     }
     return std::optional<Found>();
   }
@@ -217,22 +242,33 @@ class TableSurvey {
     }
     Position position = table_.meta->position_begin;
     for (const Found& at : found) {
-      if (at.kind == BlockKind::kEventData) {
-        Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
-        const auto block = sstable::EventBlock::decode(std::move(raw));
-        if (!block.ok()) return lose_all(block.status());
-        note_lost_before(table_, block.value(), position);
-        table_.blocks.push_back({at.handle, true, position, block->count(), {}});
-        position += block->count();
-      } else if (at.kind == BlockKind::kKeyData) {
-        Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
-        const auto block = sstable::decode_key_data(std::move(raw));
-        if (!block.ok()) return lose_all(block.status());
-        sstable::SortedBlock::Cursor cursor(block.value());
-        cursor.last();
-        table_.blocks.push_back(
-            {at.handle, true, 0, entries_of(block.value()), Buffer(cursor.key().begin(), cursor.key().end())});
-      }
+      const Status listed = list_found(at, position);
+      if (listed.ok()) continue;
+      if (!is_damage(listed)) return listed.in_context(table_.path);
+      add_damage(at_offset(table_.path, at.handle.offset) + std::string(listed.message()) +
+                     "; what follows cannot be told without the index",
+                 file_->size_bytes() - at.handle.offset);
+      table_.is_cut = true;
+      break;
+    }
+    return {};
+  }
+
+  // A block that the scan found; if of events, its first is at `position`, which moves behind its last.
+  Status list_found(const Found& at, Position& position) {
+    if (at.kind == BlockKind::kEventData) {
+      Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
+      const sstable::EventBlock block = HDB_TRY(sstable::EventBlock::decode(std::move(raw)));
+      note_lost_before(table_, block, position);
+      table_.blocks.push_back({at.handle, true, position, block.count(), {}});
+      position += block.count();
+    } else if (at.kind == BlockKind::kKeyData) {
+      Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
+      const sstable::SortedBlock block = HDB_TRY(sstable::decode_key_data(std::move(raw)));
+      sstable::SortedBlock::Cursor cursor(block);
+      cursor.last();
+      table_.blocks.push_back(
+          {at.handle, true, 0, entries_of(block), Buffer(cursor.key().begin(), cursor.key().end())});
     }
     return {};
   }
@@ -258,6 +294,7 @@ class TableSurvey {
   Env& env_;
   SurveyedTable& table_;
   std::unique_ptr<RandomAccessFile> file_;
+  std::optional<std::uint64_t> bad_sector_;  // that the scan came to
 };
 
 // What a sound table says of itself, and which of its events are lost already.
@@ -276,6 +313,15 @@ Status learn_from(Env& env, SurveyedTable& table) {
 }
 
 }  // namespace
+
+bool is_damage(const Status& error) {
+  if (error.code() == StatusCode::kCorruption || error.code() == StatusCode::kNotFound) return true;
+  if (error.code() != StatusCode::kIoError) return false;
+  // Of the device or the file system on it. That the system said so is in the message only.
+  return std::any_of(std::begin(kDeviceErrors), std::end(kDeviceErrors), [&error](int number) {
+    return error.message().find(std::generic_category().message(number)) != std::string_view::npos;
+  });
+}
 
 Result<Buffer> read_block(const RandomAccessFile& file, FileNumber number, BlockHandle handle, BlockKind kind) {
   if (handle.end() > file.size_bytes()) return Status::corruption("the block would end behind the end of the file");
@@ -302,7 +348,7 @@ Result<SurveyedTable> survey_table(Env& env, const std::string& store, FileNumbe
     table.is_sound = true;
     return table;
   }
-  if (verified.code() == StatusCode::kUnsupported) return verified;
+  if (!is_damage(verified)) return verified;
   TableSurvey survey(env, table);
   HDB_TRY(survey.run());
   // Damage outside of the data: of the index, a filter, the footer. It costs nothing but is told.

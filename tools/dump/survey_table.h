@@ -21,6 +21,10 @@ struct Damage {
   std::uint64_t bytes = 0;  // that cannot be read
 };
 
+// Whether the error is of what is stored, or of the device it is on. Any other, such as of permissions, of a limit or
+// of memory, tells nothing of the store: nobody may take it for a loss.
+bool is_damage(const Status& error);
+
 // Positions [begin, end).
 struct LostPositions {
   Position begin = 0;
