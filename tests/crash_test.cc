@@ -1,13 +1,17 @@
 // Power loss, or an error, at every operation of a seeded workload: run until the n-th operation on files, lose what
 // was not synced (and a seeded part of the rest survives), reopen twice, and compare with the model of what was
-// submitted.
+// submitted. And errors at every operation of background work, which no caller waits for.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/support/memory_env.h"
+#include "tests/support/model.h"
 #include "tests/support/test_run.h"
+#include "tests/support/test_store.h"
 #include "tests/support/workload.h"
 
 namespace hdb::test {
@@ -39,6 +43,71 @@ std::uint64_t seed_of_a_full_workload() {
     if (workload.compactions > 0 && workload.backups > 0) return seed;
     ++seed;
   }
+}
+
+// A store that has a flush to do, and then has to merge its tables of events and of keys. Single-owner.
+class BusyStore {
+ public:
+  explicit BusyStore(std::uint64_t seed) : random_(seed) {
+    Hooks hooks;
+    hooks.listener = [this](Notice notice, std::string_view text) {
+      if (notice == Notice::kError) errors.emplace_back(text);
+    };
+    store = open_store(env, "store", options(), seed, OpenMode::kOpenOrCreate, hooks).value();
+    keyspaces.push_back(store->keyspace("keys").value());
+    for (std::uint32_t table = 1; table < options().event_merge_width; ++table) {
+      fill_memtable();
+      store.background->run_tasks();
+    }
+    fill_memtable();
+  }
+  BusyStore(const BusyStore&) = delete;
+  BusyStore& operator=(const BusyStore&) = delete;
+
+  static Options options() {
+    Options options = shrunk(presets::durable());
+    options.level0_compaction_trigger = options.event_merge_width;
+    options.table_bytes_target = 1u << 20;  // each merge makes one table
+    return options;
+  }
+
+  bool is_flushed() const { return store->stats().sealed_memtables == 0; }
+  bool is_done() const {
+    const Stats stats = store->stats();
+    return stats.sealed_memtables == 0 && stats.event_tables == 1 && stats.keyspace_tables == 1;
+  }
+  void check_holds_all() const { check_equal(*store.engine, model_, keyspaces); }
+
+  MemoryEnv env;
+  std::vector<std::string> errors;  // that the listener was told
+  TestStore store;
+  std::vector<Keyspace> keyspaces;
+  std::vector<ModelBatch> batches;
+
+ private:
+  // What seals it is one append more.
+  void fill_memtable() {
+    while (is_flushed()) {
+      batches.push_back(random_batch(random_, keyspaces, 20));
+      batches.back().events.push_back(random_event(random_));
+      REQUIRE(append(*store.engine, batches.back(), Durability::kSync).ok());
+      model_.apply(batches.back());
+    }
+  }
+
+  std::mt19937_64 random_;
+  Model model_;
+};
+
+// How many operations the work of a BusyStore takes.
+std::uint64_t operations_of_work(std::uint64_t seed) {
+  BusyStore busy(seed);
+  const std::uint64_t before = busy.env.operations();
+  REQUIRE(!busy.is_flushed());
+  busy.store.background->run_tasks();
+  REQUIRE(busy.is_done());
+  CHECK(busy.errors.empty());
+  return busy.env.operations() - before;
 }
 
 }  // namespace
@@ -80,6 +149,56 @@ TEST_CASE("an error at any operation loses nothing that was acknowledged, and th
     check_backup(env, workload, seed + fail_at);
     check_recovery(env, workload, seed + fail_at);
   }
+}
+
+TEST_CASE(
+    "a flush or a merge that an error ends leaves its input, is told to the listener, and is tried again by itself") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  const std::uint64_t operations = operations_of_work(seed);
+  const std::uint64_t runs = std::min<std::uint64_t>(operations, scaled(200));
+  std::uint64_t flushes = 0, merges = 0, stopped = 0;  // that ended by an error
+  for (const bool is_lasting : {false, true}) {
+    for (std::uint64_t run = 0; run < runs; ++run) {
+      const std::uint64_t fail_at = run * operations / runs;
+      CAPTURE(is_lasting);
+      CAPTURE(fail_at);
+      BusyStore busy(seed);
+      const std::uint64_t number = busy.env.operations() + fail_at;
+      is_lasting ? busy.env.fail_from(number) : busy.env.fail_at(number);
+      busy.store.background->run_tasks();
+      REQUIRE(busy.env.faults_injected(Fault::kFailedOperation) > 0);
+      busy.env.heal();
+      if (!busy.is_done()) {
+        ++(busy.is_flushed() ? merges : flushes);
+        REQUIRE(!busy.errors.empty());
+        CHECK_MESSAGE(busy.errors.front().find("injected fault") != std::string::npos, busy.errors.front());
+      }
+      busy.check_holds_all();
+      // A manifest that could not be written leaves open what the next open finds: then nothing more is written.
+      const Status appended = busy.store->append(Event{.type = "after"}).status();
+      if (appended.ok()) {
+        busy.batches.emplace_back().events.emplace_back().type = "after";
+        busy.store.background->run_timers();
+        busy.store.background->run_tasks();
+        CHECK(busy.is_done());
+      } else {
+        CHECK(appended.code() == StatusCode::kClosed);
+        CHECK(is_lasting);
+        CHECK(!busy.errors.empty());
+        ++stopped;
+      }
+      busy.env.crash_at(busy.env.operations());
+      busy.env.crash(seed + run);
+      const auto again = open_store(busy.env, "store", BusyStore::options(), seed);
+      REQUIRE_MESSAGE(again.ok(), again.status().message());
+      CHECK(check_prefix(*again->engine, busy.batches) == busy.batches.size());
+    }
+  }
+  CHECK(flushes > 0);  // the first operation is of a flush
+  if (runs < operations) return;
+  CHECK(merges > 0);
+  CHECK(stopped > 0);
 }
 
 }  // namespace hdb::test

@@ -12,7 +12,7 @@ std::uint64_t test_seed();
 // How long random tests run: HDB_TEST_SCALE (default 1) times `count`, at least 1.
 std::size_t scaled(std::size_t count);
 
-// Counts the running test case as skipped, and prints why; the case then returns without asserting anything.
+// Counts the running test case as skipped unless an assertion of it failed, and prints why; the case then returns.
 void skip(std::string_view why);
 
 }  // namespace hdb::test
