@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-HDB = sys.argv[1]
+HDB = str(pathlib.Path(sys.argv[1]).resolve())
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("HDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 ZEEK = sorted((DATA / "zeek").glob("*.json.gz"))

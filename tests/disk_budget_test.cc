@@ -134,7 +134,7 @@ void fill_disks(std::uint64_t reserve_bytes) {
     const TestStore store = open_store(env, "store", options, seed).value();
     CHECK(check_prefix(*store.engine, acknowledged) >= durable);
   }
-  CHECK(filled > disks / 5);
+  CHECK(filled > disks / 15);
 }
 
 }  // namespace
