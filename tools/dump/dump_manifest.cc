@@ -13,7 +13,6 @@ namespace {
 using compaction::Field;
 using compaction::ManifestHeader;
 using compaction::Record;
-using compaction::RecordKind;
 using compaction::Tag;
 
 constexpr std::uint64_t kFileBytesMax = 4ull << 30;
@@ -130,13 +129,13 @@ Status show_fields(Annotator& annotator, ByteView payload, std::uint64_t payload
   return {};
 }
 
-std::string_view kind_name(RecordKind kind) {
+std::string_view kind_name(compaction::RecordKind kind) {
   switch (kind) {
-    case RecordKind::kSnapshot:
+    case compaction::RecordKind::kSnapshot:
       return "snapshot";
-    case RecordKind::kEdit:
+    case compaction::RecordKind::kEdit:
       return "edit";
-    case RecordKind::kDurable:
+    case compaction::RecordKind::kDurable:
       return "durable";
   }
   return "record";
