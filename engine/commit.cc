@@ -86,8 +86,6 @@ Result<AppendResult> Store::append(const Batch& batch) {
     pending.ids = fresh.ids;
     pending.looked_up_to = fresh.looked_up_to;
     pending.is_done = false;
-    if (HDB_SEEDED(trust_an_old_look_up_of_ids))
-      background_->sleep(std::chrono::microseconds(200));  // shows more often
     HDB_TRY(wait_for_room(weight_of(pending.batch)));
     commit_queue_.run(pending, [this] { lead_commit(); });
     if (pending.outcome == PendingAppend::Outcome::kRetry) {
@@ -299,7 +297,6 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
 Status Store::apply(PendingAppend& pending) {
   const std::uint64_t events = pending.batch.event_count();
   const std::uint64_t changes = pending.batch.change_count();
-  if (HDB_SEEDED(flush_before_all_is_applied)) background_->sleep(std::chrono::microseconds(500));  // shows more often
   try {
     pending.memtable->add(std::move(pending.batch), pending.first_sequence, pending.first_position,
                           pending.commit_time);

@@ -212,12 +212,15 @@ class Simulation {
     written += bytes;
   }
   void flush_keys(std::uint64_t bytes) {
-    VersionEdit edit;
-    sstable::TableMeta meta = table(sstable::TableKind::kKeys, bytes);
     const auto width = static_cast<std::uint32_t>(1 + below(random, below(random, 3) == 0 ? 1'000'000 : 1000));
     const auto smallest = static_cast<std::uint32_t>(below(random, 1'000'000));
+    flush_keys(bytes, smallest, smallest + width);
+  }
+  void flush_keys(std::uint64_t bytes, std::uint32_t smallest, std::uint32_t largest) {
+    VersionEdit edit;
+    sstable::TableMeta meta = table(sstable::TableKind::kKeys, bytes);
     meta.smallest_key = key_of(smallest);
-    meta.largest_key = key_of(smallest + width);
+    meta.largest_key = key_of(largest);
     meta.sequence_min = SequenceNumber(sequence_);
     meta.sequence_max = SequenceNumber(sequence_ += 100);
     ++sequence_;
@@ -373,6 +376,28 @@ TEST_CASE("flushes that are final and large are left alone") {
     simulation.flush_events(64u << 20);
     CHECK_FALSE(pick(simulation.version, settings));
   }
+}
+
+TEST_CASE("while all keys are merged into a level no other keys are, though they meet none of its inputs") {
+  Simulation simulation(1);
+  const auto flush_level0 = [&simulation](std::uint32_t from) {
+    for (std::uint32_t table = 0; table < kSettings.level0_trigger; ++table) {
+      simulation.flush_keys(1000, from + 100 * table, from + 100 * table + 99);
+    }
+  };
+  flush_level0(0);
+  const auto full = pick_full(simulation.version, kSettings);
+  REQUIRE(full.has_value());
+  REQUIRE(full->is_of_all_keys);
+  FileNumberSet excluded;
+  for (const FileNumber number : full->input_numbers()) excluded.insert(number);
+  flush_level0(1'000'000);
+  REQUIRE(pick(simulation.version, kSettings, excluded).has_value());  // but for what runs
+  CHECK_FALSE(pick(simulation.version, kSettings, excluded, full->output_level).has_value());
+  simulation.install(simulation.outcome(*full));
+  const auto after = pick(simulation.version, kSettings);
+  REQUIRE(after.has_value());
+  CHECK(after->output_level == full->output_level);
 }
 
 TEST_CASE("concurrent plans share no table, and installed in any order keep the tree's shape") {

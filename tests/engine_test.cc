@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <functional>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "io/file_name.h"
 #include "tests/support/memory_env.h"
@@ -696,6 +698,50 @@ TEST_CASE("with many threads every append gets its own dense positions and is se
   CHECK(engine->compact().ok());
   CHECK(engine->stats().events == count);
   CHECK(engine->close().ok());
+}
+
+TEST_CASE("an id that another append commits between an append's look-up of it and its turn is found a duplicate") {
+  // The wall clock is read between the two.
+  class InterruptedClock final : public Clock {
+   public:
+    explicit InterruptedClock(std::function<void()>& meanwhile) : meanwhile_(meanwhile) {}
+    Timestamp wall() override {
+      if (const auto meanwhile = std::exchange(meanwhile_, {})) meanwhile();
+      return clock_.wall();
+    }
+    std::chrono::nanoseconds monotonic() override { return clock_.monotonic(); }
+
+   private:
+    std::function<void()>& meanwhile_;
+    ManualClock clock_;
+  };
+  MemoryEnv env;
+  std::function<void()> meanwhile;
+  InterruptedClock clock(meanwhile);
+  auto store = Store::open(
+      "store", shrunk(presets::durable()), OpenMode::kOpenOrCreate, {},
+      Platform{.env = &env, .clock = &clock, .background = std::make_unique<ManualBackground>(7), .seed = 7});
+  REQUIRE_MESSAGE(store.ok(), store.status().message());
+  Engine engine(std::move(store).value());
+  for (const char* const payload : {"same", "other"}) {
+    CAPTURE(payload);
+    const std::uint64_t before = engine.stats().events;
+    const std::string name = "id of " + std::to_string(before);
+    Result<AppendResult> first = Status::not_found("not called");
+    meanwhile = [&] { first = engine.append(with_id(name.c_str(), "same")); };
+    const auto second = engine.append(with_id(name.c_str(), payload));
+    REQUIRE_MESSAGE(first.ok(), first.status().message());
+    CHECK(first->count == 1);
+    CHECK(engine.stats().events == before + 1);
+    if (std::string_view(payload) == "other") {
+      CHECK(second.status().code() == StatusCode::kConflict);
+      continue;
+    }
+    REQUIRE_MESSAGE(second.ok(), second.status().message());
+    CHECK(second->count == 0);
+    REQUIRE(second->duplicates.size() == 1);
+    CHECK(second->duplicates[0].position == first->first_position);
+  }
 }
 
 TEST_CASE("threads that append the same ids store each event once") {

@@ -5,12 +5,16 @@
 
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
 
+#include "memtable/event_columns.h"
 #include "tests/support/failing_allocations.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
@@ -160,6 +164,27 @@ bool is_unknown(const Status& status) {
   return status.message().find("outcome unknown") != std::string_view::npos;
 }
 
+// The tasks of a store that is used by two threads; tells when the first is submitted. They run when it says so.
+class AnnouncingBackground final : public Background {
+ public:
+  void submit(Priority priority, std::function<void()> task) override {
+    tasks_.submit(priority, std::move(task));
+    if (!std::exchange(has_announced_, true)) submitted_.set_value();
+  }
+  void after(std::chrono::milliseconds, std::function<void()>) override {}
+  void wait(Mutex& mutex, CondVar& signal) override HDB_REQUIRES(mutex) { tasks_.wait(mutex, signal); }
+  void sleep(std::chrono::microseconds) override {}
+  void stop() override { tasks_.stop(); }
+
+  void run_tasks() { tasks_.run_tasks(); }
+  void wait_for_submission() { submitted_.get_future().wait(); }
+
+ private:
+  ManualBackground tasks_{kSeed};
+  std::promise<void> submitted_;
+  bool has_announced_ = false;
+};
+
 void for_each_kind(const std::function<void(Failing)>& run) {
   for (const Failing failing : {Failing::kOne, Failing::kAllFrom}) {
     CAPTURE(static_cast<int>(failing));
@@ -195,6 +220,47 @@ TEST_CASE("an append without memory has no effect or says that its outcome is un
     starved.reopen();
     starved.expected().check(*starved.store().engine);
   });
+}
+
+TEST_CASE("a memtable that a batch could not be put into is not flushed: the log keeps the batch for the next open") {
+  const Folder folder;
+  const Options options = tiny();
+  const std::string full(options.memtable_bytes, 'f');
+  const Event fills{.type = "fills the memtable", .payload = as_bytes(full)};
+  const Event seals{.type = "seals it"};
+  {
+    auto owned = std::make_unique<AnnouncingBackground>();
+    AnnouncingBackground& background = *owned;
+    ManualClock clock;
+    auto opened =
+        Store::open(folder.store(), options, OpenMode::kOpenOrCreate, {},
+                    Platform{.env = &posix_env(), .clock = &clock, .background = std::move(owned), .seed = kSeed});
+    REQUIRE_MESSAGE(opened.ok(), opened.status().message());
+    Engine engine(std::move(opened).value());
+    // In the middle of the application of the first batch, which is in the log, another append seals its memtable.
+    Status sealing;
+    std::thread sealer;
+    Status filling;
+    {
+      const FailingLargeAllocation failing(EventColumns::kChunkEvents * EventColumns::kBytesPerEvent / 2, [&] {
+        sealer = std::thread([&] { sealing = engine.append(seals).status(); });
+        background.wait_for_submission();
+      });
+      filling = engine.append(fills).status();
+      REQUIRE(failing.has_failed());
+    }
+    sealer.join();
+    CHECK(is_unknown(filling));
+    CHECK(is_unknown(sealing));
+    background.run_tasks();
+    CHECK(engine.stats().flushes == 0);
+    CHECK(engine.stats().event_tables == 0);
+  }
+  auto again = open_store(posix_env(), folder.store(), options, kSeed);
+  REQUIRE_MESSAGE(again.ok(), again.status().message());
+  REQUIRE((*again)->stats().events == 2);
+  CHECK((*again)->get(Position{0}).value()->payload().size() == full.size());
+  CHECK((*again)->get(Position{1}).value()->type() == seals.type);
 }
 
 TEST_CASE("an open without memory leaves the store as it was") {

@@ -2,9 +2,14 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "engine/visibility.h"
+#include "tests/support/memory_env.h"
+#include "tests/support/test_store.h"
 
 namespace hdb::test {
 
@@ -78,6 +83,33 @@ TEST_CASE("a pinned moment is held for compaction until its last copy is gone") 
   copy.reset();
   CHECK(visibility->pin_count() == 0);
   CHECK(visibility->held_sequences().size() == 1);
+}
+
+TEST_CASE("each snapshot sees the value that a key had at its moment, in memory and in tables") {
+  MemoryEnv env;
+  auto store = open_store(env, "store", shrunk(presets::durable()), 7);
+  REQUIRE_MESSAGE(store.ok(), std::string(store.status().message()));
+  Engine& engine = *store->engine;
+  const Keyspace keyspace = engine.keyspace("k").value();
+  const auto text_of = [](std::size_t number) { return "value " + std::to_string(number); };
+  std::vector<Snapshot> snapshots;
+  constexpr std::size_t kValues = 40;
+  for (std::size_t number = 0; number < kValues; ++number) {
+    REQUIRE(engine.put(keyspace, as_bytes("key"), as_bytes(text_of(number))).ok());
+    auto snapshot = engine.snapshot();
+    REQUIRE(snapshot.ok());
+    snapshots.push_back(std::move(snapshot).value());
+  }
+  for (const bool is_flushed : {false, true}) {
+    CAPTURE(is_flushed);
+    if (is_flushed) REQUIRE(engine.flush().ok());
+    for (std::size_t number = 0; number < kValues; ++number) {
+      const auto value = engine.get(keyspace, as_bytes("key"), &snapshots[number]);
+      REQUIRE_MESSAGE(value.ok(), std::string(value.status().message()));
+      REQUIRE(value->has_value());
+      CHECK(as_text((*value)->bytes()) == text_of(number));
+    }
+  }
 }
 
 }  // namespace hdb::test

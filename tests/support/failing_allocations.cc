@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include <malloc.h>
 
@@ -18,6 +19,8 @@ std::atomic<bool> is_armed{false};
 std::atomic<bool> is_each_after{false};
 std::atomic<std::int64_t> left{0};  // allocations before the one that fails
 std::atomic<bool> has_met{false};
+
+thread_local FailingLargeAllocation* of_this_thread = nullptr;
 
 // Bytes of operator new: relaxed, as each is a sum.
 std::atomic<std::int64_t> live{0};
@@ -43,7 +46,7 @@ bool fails_now() noexcept {
 }
 
 void* allocate(std::size_t bytes, std::size_t alignment) {
-  if (fails_now()) throw std::bad_alloc();
+  if (fails_now() || (of_this_thread != nullptr && of_this_thread->fails_now(bytes))) throw std::bad_alloc();
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   add_live(static_cast<std::int64_t>(bytes));  // before it is known whether there is as much: asking for it counts
   void* const memory = alignment <= alignof(std::max_align_t) ? std::malloc(bytes == 0 ? 1 : bytes)
@@ -82,6 +85,23 @@ FailingAllocations::~FailingAllocations() {
 
 bool FailingAllocations::has_failed() noexcept {
   return has_met.load(std::memory_order_relaxed);
+}
+
+FailingLargeAllocation::FailingLargeAllocation(std::size_t bytes, std::function<void()> meanwhile) noexcept
+    : bytes_(bytes), meanwhile_(std::move(meanwhile)) {
+  of_this_thread = this;
+}
+
+FailingLargeAllocation::~FailingLargeAllocation() {
+  of_this_thread = nullptr;
+}
+
+bool FailingLargeAllocation::fails_now(std::size_t bytes) {
+  if (has_failed_ || bytes < bytes_) return false;
+  has_failed_ = true;
+  count_fault(Fault::kFailedAllocation);
+  meanwhile_();
+  return true;
 }
 
 PeakMemory::PeakMemory() noexcept : begin_(live.load(std::memory_order_relaxed)) {

@@ -2,7 +2,9 @@
 // counted.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace hdb::test {
 
@@ -19,6 +21,26 @@ class FailingAllocations {
 
   // Whether there have been as many allocations as that.
   static bool has_failed() noexcept;
+};
+
+// While it lives, the first allocation of at least `bytes` in the thread that made it calls `meanwhile`, then throws
+// std::bad_alloc: what `meanwhile` does, in this thread or in others, happens in the middle of whoever allocates. One
+// at a time in a thread.
+class FailingLargeAllocation {
+ public:
+  FailingLargeAllocation(std::size_t bytes, std::function<void()> meanwhile) noexcept;
+  ~FailingLargeAllocation();
+  FailingLargeAllocation(const FailingLargeAllocation&) = delete;
+  FailingLargeAllocation& operator=(const FailingLargeAllocation&) = delete;
+
+  bool has_failed() const noexcept { return has_failed_; }
+  // For operator new: whether the allocation is the one, which it was told of then.
+  bool fails_now(std::size_t bytes);
+
+ private:
+  std::size_t bytes_;
+  std::function<void()> meanwhile_;
+  bool has_failed_ = false;
 };
 
 // The most bytes that operator new had given out at one moment, or was asked for beyond what it had, since this was
