@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -38,15 +40,20 @@ struct WriterLog {
 class BatchCounter {
  public:
   std::uint64_t take() { return next_.fetch_add(1, std::memory_order_relaxed); }
+  // None below `end` is left to take.
   void stop(std::uint64_t end) { next_.store(end, std::memory_order_relaxed); }
 
  private:
   std::atomic<std::uint64_t> next_{0};
 };
 
+std::uint64_t batches_of(const IngestRun& run) {
+  return (run.events + run.batch - 1) / run.batch;
+}
+
 void write_batches(const IngestRun& run, Peer& peer, Clock::time_point begin, BatchCounter& counter, WriterLog& log) {
   const std::unique_ptr<Writer> writer = run.make_writer();
-  const std::uint64_t batches = (run.events + run.batch - 1) / run.batch;
+  const std::uint64_t batches = batches_of(run);
   for (std::uint64_t number = counter.take(); number < batches; number = counter.take()) {
     const std::uint64_t first = number * run.batch;
     const std::uint64_t count = std::min(run.batch, run.events - first);
@@ -95,11 +102,22 @@ Result<std::vector<Acknowledged>> run_writers(const IngestRun& run, Peer& peer, 
                                               IngestMeasurement& measured) {
   std::vector<WriterLog> logs(run.writers);
   BatchCounter counter;
+  Status started;
   std::vector<std::thread> threads;
-  for (WriterLog& log : logs) {
-    threads.emplace_back([&run, &peer, begin, &counter, &log] { write_batches(run, peer, begin, counter, log); });
+  threads.reserve(logs.size());
+  try {
+    for (WriterLog& log : logs) {
+      threads.emplace_back([&run, &peer, begin, &counter, &log] { write_batches(run, peer, begin, counter, log); });
+    }
+  } catch (const std::system_error& error) {
+    started = Status::error(StatusCode::kBusy,
+                            "writer " + std::to_string(threads.size() + 1) + " of " + std::to_string(logs.size()) +
+                                " cannot be started: " + error.code().message() +
+                                "; raise the limits on processes or memory, or take fewer --writers");
+    counter.stop(batches_of(run));
   }
   for (std::thread& thread : threads) thread.join();
+  HDB_TRY(std::move(started));
 
   std::vector<Acknowledged> batches;
   for (WriterLog& log : logs) {

@@ -2,6 +2,7 @@
 """hdb-bench's command line and results, on tiny runs. Argument: the executable."""
 import json
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ FIELDS = """kind workload engine round events batch writers durability preset ev
     device_sync_p50_us""".split()
 
 
-def run(*arguments):
-    return subprocess.run([BENCH, *arguments], capture_output=True, text=True)
+def run(*arguments, **options):
+    return subprocess.run([BENCH, *arguments], capture_output=True, text=True, **options)
 
 
 def objects(*arguments):
@@ -54,6 +55,19 @@ def test_kv_ingest_is_verified_under_every_durability(scratch):
         check_result(result, "hdb", 3000)
         check(result["durability"] == durability and result["preset"] == "throughput", str(result))
         check(result["value_bytes"] == 200, str(result))
+
+
+def test_a_run_that_gets_not_all_of_its_writers_says_so_in_one_line(scratch):
+    gib = 1 << 30
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_STACK, (gib, gib))  # what each thread takes of the address space
+        resource.setrlimit(resource.RLIMIT_AS, (12 * gib, 12 * gib))
+
+    done = run("kv-ingest", "--events", "3000", "--writers", "16", "--dir", scratch, preexec_fn=limit)
+    check(done.returncode == 1 and done.stderr.count("\n") == 1, f"exit {done.returncode}: {done.stderr}")
+    check(" of 16 cannot be started" in done.stderr and "--writers" in done.stderr, done.stderr)
 
 
 def test_ingest_of_generated_events_is_verified(scratch):

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -303,6 +304,7 @@ def test_help_lists_the_words_an_option_takes(scratch):
             check(word in text, f"no {word} in the help of {verb}: {text}")
         check(all(letter.isprintable() or letter == "\n" for letter in text) and "->" not in text, text)
     check(ok("--version").out == "hdb 0.1.0\n", "--version")
+
 
 def test_standard_input_is_taken_and_packed_input_is_unpacked(scratch):
     store = scratch / "store"
@@ -606,6 +608,43 @@ def test_a_damaged_store_is_repaired_into_a_new_one_that_says_what_is_lost(scrat
     check(both.returncode == 1 and both.err.count("is lost since") == 2, f"get stopped at a lost position: {both.err}")
     refused(1, ["nothing"], "repair", "--dir", scratch / "nothing", "--to", scratch / "other")
     check(not (scratch / "other").exists(), "a repair of nothing left a directory behind")
+
+
+def test_with_too_little_address_space_every_verb_works_or_says_so(scratch):
+    store = scratch / "store"
+    ok("init", "--dir", store)
+    gib = 1 << 30
+
+    def limited(address_space, stack):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_STACK, (stack, stack))  # what each thread takes of the address space
+            resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+        return limit
+
+    # So many threads, and no more.
+    outcomes = []
+    for threads in range(6):
+        done = run("stats", "--dir", store, "--set", "background_threads=2", preexec_fn=limited(threads * gib + gib // 2, gib))
+        outcomes.append(done.returncode)
+        if done.returncode != 0:
+            check(done.err.count("\n") == 1 and "threads cannot be started" in done.err, f"{threads} threads: {done.err}")
+    check(outcomes == [1, 1, 1, 1, 0, 0], f"timers, flushes and two for compactions: {outcomes}")
+    succeeded = 0
+    for mebibytes in range(8, 260, 12):
+        for verb in (("stats", "--dir", store), ("ingest", "--dir", store, "--format", "lines", "-"),
+                     ("verify", "--dir", store, "--quiet"), ("--version", )):
+            done = run(*verb, input=b"a line\n", preexec_fn=limited(mebibytes << 20, 8 << 20))
+            succeeded += done.returncode == 0
+            # 127: not even the libraries could be loaded.
+            check(done.returncode in (0, 1, 127), f"{mebibytes} MiB: hdb {verb}: exit {done.returncode}: {done.err}")
+            if done.returncode != 0:
+                # Background work that failed for the same reason is told before.
+                lines = done.err.splitlines()
+                is_told = 1 <= len(lines) <= 2 and "memory" in lines[-1]
+                check(is_told or done.returncode == 127, f"{mebibytes} MiB: hdb {verb}: {done.err}")
+    check(succeeded > 0, "248 MiB are not enough")
+    ok("verify", "--dir", store)
 
 
 def test_a_directory_may_end_in_slashes_and_need_not_have_a_parent(scratch):

@@ -2,16 +2,18 @@
 // the mistake, and the store is as it was.
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "engine/recent_ids.h"
@@ -20,6 +22,18 @@
 #include "tests/support/test_store.h"
 
 namespace hdb::test {
+
+// While it lives, no more than so many threads can be started. One at a time; used by the test's thread alone.
+class LimitedThreads {
+ public:
+  explicit LimitedThreads(int threads) noexcept { left = threads; }
+  ~LimitedThreads() { left = kUnlimited; }
+  LimitedThreads(const LimitedThreads&) = delete;
+  LimitedThreads& operator=(const LimitedThreads&) = delete;
+
+  static constexpr int kUnlimited = -1;
+  static inline int left = kUnlimited;
+};
 
 namespace {
 
@@ -294,31 +308,54 @@ TEST_CASE("an id that is no longer remembered sends whoever looked it up before 
   CHECK(!recent.conflict(asked, SequenceNumber(1000)));
 }
 
-TEST_CASE("an open that gets no threads says so, and which option asks for them") {
+TEST_CASE("an open that gets none or only some of its threads says so, leaves nothing, and can be done again") {
   std::string pattern = (std::filesystem::temp_directory_path() / "hdb threads XXXXXX").string();
   REQUIRE(mkdtemp(pattern.data()) != nullptr);
-  std::filesystem::permissions(pattern, std::filesystem::perms::all);
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    const rlimit none{0, 0};
-    constexpr uid_t kNobody = 65534;
-    if (setrlimit(RLIMIT_NPROC, &none) != 0) _exit(10);
-    if (geteuid() == 0 && setuid(kNobody) != 0) _exit(10);  // root has no limit
-    const auto engine = Engine::open(std::filesystem::path(pattern) / "store", presets::small());
-    if (engine.ok()) _exit(1);
-    if (engine.status().code() != StatusCode::kBusy) _exit(2);
-    _exit(engine.status().message().find("background_threads") == std::string_view::npos ? 3 : 0);
+  const std::filesystem::path directory = std::filesystem::path(pattern) / "store";
+  const auto threads_now = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(begin(tasks), end(tasks));
+  };
+  Options options = presets::small();
+  options.background_threads = 3;
+  const auto threads_before = threads_now();
+  const int needed = 5;  // for timers, flushes and compactions
+  for (const bool is_there : {false, true}) {
+    CAPTURE(is_there);
+    for (int given = 0; given < needed; ++given) {
+      CAPTURE(given);
+      const LimitedThreads limited(given);
+      const auto engine = Engine::open(directory, options);
+      CHECK(engine.status().code() == StatusCode::kBusy);
+      for (const std::string_view words : {"threads cannot be started", "limits", "Options::background_threads"}) {
+        CHECK_MESSAGE(engine.status().message().find(words) != std::string_view::npos,
+                      std::string(engine.status().message()));
+      }
+      CHECK(std::filesystem::exists(directory) == is_there);
+      CHECK(threads_now() == threads_before);
+    }
+    const LimitedThreads enough(needed);
+    const auto engine = Engine::open(directory, options);
+    REQUIRE_MESSAGE(engine.ok(), std::string(engine.status().message()));
+    REQUIRE(engine.value()->append(Event{.type = "t"}).ok());
+    CHECK(engine.value()->stats().events == (is_there ? 2 : 1));
+    CHECK(engine.value()->close().ok());
   }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
   std::filesystem::remove_all(pattern);
-  REQUIRE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 10) {
-    skip("the number of processes cannot be limited here");
-    return;
-  }
-  CHECK(WEXITSTATUS(status) == 0);
 }
 
 }  // namespace hdb::test
+
+// In front of the system's, for the whole program.
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*),
+                              void* argument) noexcept {
+  using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  static const auto create = reinterpret_cast<Create>(dlsym(RTLD_NEXT, "pthread_create"));
+  const int left = hdb::test::LimitedThreads::left;
+  if (left == 0) {
+    hdb::test::count_fault(hdb::test::Fault::kFailedCall);
+    return EAGAIN;
+  }
+  if (left > 0) --hdb::test::LimitedThreads::left;
+  return create(thread, attributes, run, argument);
+}
