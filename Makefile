@@ -9,6 +9,7 @@ demo: build
 test: build
 	@python3 scripts/run_tests.py build
 
+# SECONDS in all, and at least one pass of each loop, which takes some minutes.
 torture: build
 	@python3 scripts/torture.py build $(SECONDS)
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The loops of the tests that break things, with new seeds until the time is over: power loss and errors at every
-operation, damage to every byte, failing allocations, kills, random operations under random options.
+"""The loops of the tests that break things, with new seeds until the time is over, and each at least once, however short
+that is: power loss and errors at every operation, damage to every byte, failing allocations, kills, random operations
+under random options.
 
 For each loop: how often it ran, each time with another seed, its test cases, the checks in them, the faults injected
 (what was broken, by its kind, comes below), failures. A failure prints the seed that repeats it.

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -304,6 +305,15 @@ def test_help_lists_the_words_an_option_takes(scratch):
             check(word in text, f"no {word} in the help of {verb}: {text}")
         check(all(letter.isprintable() or letter == "\n" for letter in text) and "->" not in text, text)
     check(ok("--version").out == "hdb 0.1.0\n", "--version")
+
+
+def test_help_lists_the_exit_codes(scratch):
+    general, of_repair = ok("--help").out, ok("repair", "--help").out
+    for text in general, of_repair:
+        told = text[text.index("Exit codes: "):]
+        check(re.findall(r"(?<=[:;] )\d", told.replace("\n", " ")) == ["0", "1", "2", "3"], told)
+    check("3 a store was repaired" in " ".join(general.split()), general)
+    check("0 the store had no damage" in " ".join(of_repair.split()), of_repair)
 
 
 def test_standard_input_is_taken_and_packed_input_is_unpacked(scratch):
@@ -608,6 +618,38 @@ def test_a_damaged_store_is_repaired_into_a_new_one_that_says_what_is_lost(scrat
     check(both.returncode == 1 and both.err.count("is lost since") == 2, f"get stopped at a lost position: {both.err}")
     refused(1, ["nothing"], "repair", "--dir", scratch / "nothing", "--to", scratch / "other")
     check(not (scratch / "other").exists(), "a repair of nothing left a directory behind")
+
+
+def test_a_failure_that_is_damage_of_the_store_names_how_to_see_and_how_to_save_it(scratch):
+    whole, store = scratch / "whole", scratch / "a store"
+    ingest(whole, "--format", "zeek", write_sample(scratch), "--batch", "10")
+    lines = scratch / "more"
+    lines.write_text(sample(3, 1000))
+    verbs = (("query", ), ("stats", ), ("compact", ), ("verify", "--quiet"), ("backup", "--to", scratch / "backup"),
+             ("get", "0"), ("ingest", "--format", "ndjson", lines))
+    for files in ("CURRENT", "MANIFEST-*", "sstables/*"):
+        shutil.rmtree(store, ignore_errors=True)
+        shutil.copytree(whole, store)
+        for path in store.glob(files):
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2 if files == "CURRENT" else 20] ^= 1
+            path.write_bytes(content)
+        for verb in verbs:
+            done = run(verb[0], "--dir", store, *verb[1:])
+            if done.returncode == 0:  # it did not come across the damage
+                check(files == "sstables/*" and verb[0] in ("stats", "ingest", "backup", "compact"), f"{verb} {files}")
+                continue
+            told = done.err.splitlines()[-1]  # a failed merge is told before
+            check(done.returncode == 1 and told.startswith(f"hdb {verb[0]}: "), f"{verb} {files}: {done.returncode} {done.err}")
+            for words in (f"'hdb-dump verify {store}'", f"'hdb repair --dir {store} --to NEW'"):
+                check(told.count(words) == 1, f"{verb} {files}: not one {words} in {told}")
+    # What is no damage of the store is not to be repaired.
+    cut = scratch / "cut.gz"
+    cut.write_bytes(gzip.compress(sample(2000).encode())[:-100])
+    for told in (refused(1, ["cut short"], "ingest", "--dir", scratch / "new", "--format", "ndjson", cut),
+                 refused(1, ["none"], "query", "--dir", scratch / "none"),
+                 refused(1, [], "restore", "--from", store, "--dir", scratch / "restored")):
+        check("repair" not in told.err, told.err)
 
 
 def test_with_too_little_address_space_every_verb_works_or_says_so(scratch):

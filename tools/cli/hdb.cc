@@ -1,7 +1,6 @@
 // hdb: the command line of an HDB store. Each verb is a file of its own; here they are only told apart.
 //
-// Exit codes: 0 done, 1 failed, 2 the arguments make no sense, 3 repaired, but not everything
-// may be there. A failure is one line on standard error.
+// A failure is one line on standard error; kExitCodes says which number the program ends with.
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
@@ -22,6 +21,11 @@ namespace hdb::cli {
 namespace {
 
 constexpr std::string_view kVersion = HDB_VERSION;
+
+// As enum ExitCode.
+constexpr std::string_view kExitCodes =
+    "Exit codes: 0 done; 1 failed, and one line on standard error says why; 2 the arguments make no sense; 3 a store "
+    "was repaired, and some of it is lost or in doubt.";
 
 struct Verb {
   std::string_view name;
@@ -69,6 +73,20 @@ void refuse_empty_values(CLI::App& command) {
   }
 }
 
+constexpr std::string_view kMoreMemory = "give it more, or use --preset small";
+
+// What a failure is told as. Damage of the store that the verb works on has a remedy, wherever it was met; repair and
+// restore, which take no options to open a store with, are remedies themselves.
+std::string told(const CLI::App& command, const Status& failure) {
+  std::string text = one_line(std::string(failure.message()));
+  if (failure.code() == StatusCode::kOutOfMemory) return text + "; " + std::string(kMoreMemory);
+  if (failure.code() != StatusCode::kCorruption || command.get_option_no_throw("--preset") == nullptr) return text;
+  const auto directory = command.get_option("--dir")->as<std::string>();
+  const bool names_verify = text.find("hdb-dump verify") != std::string::npos;
+  text += names_verify ? "," : fmt::format("; 'hdb-dump verify {}' tells what is damaged,", directory);
+  return text + fmt::format(" and 'hdb repair --dir {} --to NEW' saves what is intact into a new store", directory);
+}
+
 int run(int argc, char** argv) {
   if (argc > 1 && is_unknown_verb(argv[1])) {
     fmt::print(stderr, "hdb: \"{}\" is not a verb; the verbs are {}\n", argv[1], verb_names());
@@ -77,7 +95,9 @@ int run(int argc, char** argv) {
   CLI::App app("An embedded, durable, ordered store of events.", "hdb");
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("hdb {}", kVersion), "print the version");
-  app.footer("Times are 2018-03-24T17:15:20Z, epoch numbers, or relative (-15m). hdb VERB --help tells more.");
+  app.footer(
+      fmt::format("Times are 2018-03-24T17:15:20Z, epoch numbers, or relative (-15m). hdb VERB --help tells more.\n{}",
+                  kExitCodes));
   std::vector<std::pair<CLI::App*, Run>> runs;
   for (const Verb& verb : kVerbs) {
     CLI::App* const command = app.add_subcommand(std::string(verb.name), std::string(verb.purpose));
@@ -97,7 +117,7 @@ int run(int argc, char** argv) {
     if (!command->parsed()) continue;
     const auto code = verb();
     if (code.ok()) return static_cast<int>(code.value());
-    fmt::print(stderr, "hdb {}: {}\n", command->get_name(), one_line(std::string(code.status().message())));
+    fmt::print(stderr, "hdb {}: {}\n", command->get_name(), told(*command, code.status()));
     return static_cast<int>(ExitCode::kFailed);
   }
   return static_cast<int>(ExitCode::kUsage);
@@ -119,7 +139,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "hdb: standard output cannot be written: %s\n", error.code().message().c_str());
     return static_cast<int>(hdb::cli::ExitCode::kFailed);
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "hdb: out of memory; give it more, or use --preset small\n");
+    fmt::print(stderr, "hdb: out of memory; {}\n", hdb::cli::kMoreMemory);
     return static_cast<int>(hdb::cli::ExitCode::kFailed);
   }
 }

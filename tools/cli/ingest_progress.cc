@@ -77,7 +77,7 @@ Result<FileHead> read_head(const std::string& path) {
   Buffer piece(FileHead::kBytesMax);
   while (head.bytes.size() < FileHead::kBytesMax) {
     const auto count = stream->read(MutableBytes(piece).first(FileHead::kBytesMax - head.bytes.size()));
-    if (!count.ok() && count.status().code() == StatusCode::kCorruption) break;
+    if (!count.ok() && count.status().code() == StatusCode::kInvalidArgument) break;
     if (!count.ok()) return count.status();
     if (count.value() == 0) break;
     head.bytes.append(as_text(ByteView(piece).first(count.value())));

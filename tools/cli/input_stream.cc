@@ -166,7 +166,7 @@ class PackedInput {
   void take(std::size_t count) noexcept { begin_ += count; }
 
   Status damaged(std::string_view what) const {
-    return Status::corruption(
+    return Status::invalid_argument(
         fmt::format("{}: {} after {} packed bytes; the lines before it were kept: get the whole "
                     "file and run the same command again",
                     shown_name(file_.path()), what, file_.bytes_read() - (end_ - begin_)));

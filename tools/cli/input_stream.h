@@ -49,8 +49,9 @@ class InputStream {
   static Result<std::unique_ptr<InputStream>> open(const std::string& path);
 
   virtual ~InputStream() = default;
-  // Fills the front of `destination` with the next unpacked bytes; 0 only at the end. kCorruption names the file if the
-  // packed data is damaged or cut short; the bytes before it were returned by earlier calls.
+  // Fills the front of `destination` with the next unpacked bytes; 0 only at the end. kInvalidArgument names the file
+  // if the packed data is damaged or cut short, as kCorruption is the store's; the bytes before were returned by
+  // earlier calls.
   virtual Result<std::size_t> read(MutableBytes destination) = 0;
   // Goes on at this offset, in unpacked bytes, at or after where it is. An offset behind the end leaves it at the end.
   virtual Status skip_to(std::uint64_t offset);

@@ -41,7 +41,9 @@ Run add_repair(CLI::App& command) {
                    "also take values of keys that may be older than they were, or erased since");
   command.footer(
       "Events keep their positions. What is lost is told line by line, and 'hdb get' says so of each lost position. "
-      "'hdb-dump salvage' tells the same without writing. Exits with 0 if the store had no damage, with 3 if it had.");
+      "'hdb-dump salvage' tells the same without writing.\n"
+      "Exit codes: 0 the store had no damage, and the new one has all of it; 1 failed, and one line on standard error "
+      "says why; 2 the arguments make no sense; 3 the store had damage, and the new one has what is intact.");
   return [arguments] { return run_repair(*arguments); };
 }
 

@@ -91,9 +91,13 @@ Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& argu
     const std::string what = files.newer == files.errors        ? "of a newer version"
                              : files.unreadable == files.errors ? "not readable"
                                                                 : "damaged, missing or not readable";
-    return Status::corruption(fmt::format("{}: {} of {} files are {}; 'hdb-dump verify {}' tells each",
-                                          arguments.store.directory, files.errors, files.files, what,
-                                          arguments.store.directory));
+    // Only what is damaged is to be repaired.
+    const StatusCode code = files.newer == files.errors        ? StatusCode::kUnsupported
+                            : files.unreadable == files.errors ? StatusCode::kIoError
+                                                               : StatusCode::kCorruption;
+    return Status::error(
+        code, fmt::format("{}: {} of {} files are {}; 'hdb-dump verify {}' tells each", arguments.store.directory,
+                          files.errors, files.files, what, arguments.store.directory));
   }
   const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
   const EventCounts events = HDB_TRY(read_events(*engine));

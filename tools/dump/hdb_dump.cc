@@ -74,7 +74,9 @@ int verify(const std::string& store) {
   std::fflush(stdout);
   if (result->errors == 0) return kAllWell;
   const bool is_damaged = result->errors > result->unreadable;
-  return fail(store + ": " + summary_of(result.value()), is_damaged ? kDamage : kCannotTell);
+  const std::string remedy =
+      is_damaged ? ", or make a store of what is intact with: hdb repair --dir " + store + " --to NEW" : "";
+  return fail(store + ": " + summary_of(result.value()) + remedy, is_damaged ? kDamage : kCannotTell);
 }
 
 int salvage(const std::string& store, bool takes_unproved_keys) {
