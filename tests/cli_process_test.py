@@ -643,12 +643,21 @@ def test_a_failure_that_is_damage_of_the_store_names_how_to_see_and_how_to_save_
             check(done.returncode == 1 and told.startswith(f"hdb {verb[0]}: "), f"{verb} {files}: {done.returncode} {done.err}")
             for words in (f"'hdb-dump verify {store}'", f"'hdb repair --dir {store} --to NEW'"):
                 check(told.count(words) == 1, f"{verb} {files}: not one {words} in {told}")
+    # Of a restore it is the backup that is damaged; the store it was to be is gone.
+    copy, restored = scratch / "copy", scratch / "restored"
+    ok("backup", "--dir", whole, "--to", copy, "--copy")
+    for path in (copy / "sstables").iterdir():
+        content = bytearray(path.read_bytes())
+        content[20] ^= 1
+        path.write_bytes(content)
+    for words in (f"'hdb-dump verify {copy}'", f"'hdb repair --dir {copy} --to NEW'"):
+        told = refused(1, [words], "restore", "--from", copy, "--dir", restored)
+        check(f"verify {restored}" not in told.err and not (restored / "CURRENT").exists(), told.err)
     # What is no damage of the store is not to be repaired.
     cut = scratch / "cut.gz"
     cut.write_bytes(gzip.compress(sample(2000).encode())[:-100])
     for told in (refused(1, ["cut short"], "ingest", "--dir", scratch / "new", "--format", "ndjson", cut),
-                 refused(1, ["none"], "query", "--dir", scratch / "none"),
-                 refused(1, [], "restore", "--from", store, "--dir", scratch / "restored")):
+                 refused(1, ["none"], "query", "--dir", scratch / "none")):
         check("repair" not in told.err, told.err)
 
 

@@ -104,7 +104,7 @@ class Value {
 
 // Counters since open, and sizes now.
 struct Stats {
-  std::uint64_t events = 0;             // in the store
+  std::uint64_t events = 0;             // in the store, and of a repaired one those lost, whose positions stay
   std::uint64_t events_appended = 0;    // by this open
   std::uint64_t duplicates = 0;         // events left out because the store had them
   std::uint64_t key_value_changes = 0;  // committed by this open

@@ -75,16 +75,23 @@ void refuse_empty_values(CLI::App& command) {
 
 constexpr std::string_view kMoreMemory = "give it more, or use --preset small";
 
-// What a failure is told as. Damage of the store that the verb works on has a remedy, wherever it was met; repair and
-// restore, which take no options to open a store with, are remedies themselves.
+// The store whose damage a verb's kCorruption tells of: that of --dir, and of a restore the backup, as what it was
+// making is gone by then. Empty for repair, which is a remedy itself.
+std::string damaged_store(const CLI::App& command) {
+  if (command.get_name() == "restore") return command.get_option("--from")->as<std::string>();
+  return command.get_option_no_throw("--preset") == nullptr ? "" : command.get_option("--dir")->as<std::string>();
+}
+
+// What a failure is told as: with its remedy, wherever in the store it was met.
 std::string told(const CLI::App& command, const Status& failure) {
   std::string text = one_line(std::string(failure.message()));
   if (failure.code() == StatusCode::kOutOfMemory) return text + "; " + std::string(kMoreMemory);
-  if (failure.code() != StatusCode::kCorruption || command.get_option_no_throw("--preset") == nullptr) return text;
-  const auto directory = command.get_option("--dir")->as<std::string>();
+  const std::string store = failure.code() == StatusCode::kCorruption ? damaged_store(command) : "";
+  if (store.empty()) return text;
+  text.resize(std::min(text.size(), text.find("; run 'hdb-dump verify")));
   const bool names_verify = text.find("hdb-dump verify") != std::string::npos;
-  text += names_verify ? "," : fmt::format("; 'hdb-dump verify {}' tells what is damaged,", directory);
-  return text + fmt::format(" and 'hdb repair --dir {} --to NEW' saves what is intact into a new store", directory);
+  text += names_verify ? "," : fmt::format("; 'hdb-dump verify {}' tells what is damaged,", store);
+  return text + fmt::format(" and 'hdb repair --dir {} --to NEW' saves what is intact into a new store", store);
 }
 
 int run(int argc, char** argv) {
