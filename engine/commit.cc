@@ -185,6 +185,11 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return write_error_;
   }
+  // What is written to a log that was moved, or that another process has read in the meantime, would be lost.
+  if (const Status held = env_.check_lock(); !held.ok()) {
+    stop_writes(held);
+    return held;
+  }
   bool is_durable = false;
   for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
   const Admitted admitted = admit(group);

@@ -66,7 +66,7 @@ Status Store::take_directory(OpenMode mode) {
     HDB_TRY(check_creatable());
     HDB_TRY(env_.create_directory(directory_));
   }
-  directory_lock_ = HDB_TRY(env_.lock(lock_path(directory_)));
+  HDB_TRY(env_.take_lock(lock_path(directory_)));
   if (is_store) return {};
   // Another process may have created the store before the lock was ours.
   if (!HDB_TRY(env_.exists(current_path(directory_)))) return create_files();

@@ -25,7 +25,7 @@ Store::~Store() {
   if (is_forked()) {
     // The threads are the parent's, and so are the locks: nothing here can be ended, or may be written.
     static_cast<void>(background_.release());
-    static_cast<void>(directory_lock_.release());
+    env_.abandon_lock();
     return;
   }
   ignore(without_exceptions([this] { return close(/*is_forced=*/true); }), "a destructor cannot report");
@@ -129,7 +129,7 @@ Status Store::close(bool is_forced) {
   }
   collect_garbage();
   reserve_.remove();
-  directory_lock_.reset();
+  env_.release_lock();
   return status;
 }
 

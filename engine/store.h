@@ -37,7 +37,7 @@
 #include "engine/recent_ids.h"
 #include "engine/reserve.h"
 #include "engine/visibility.h"
-#include "io/env.h"
+#include "io/locked_env.h"
 #include "memtable/memtable.h"
 #include "sstable/block_cache.h"
 #include "sstable/table_cache.h"
@@ -230,7 +230,7 @@ class Store : public std::enable_shared_from_this<Store> {
   const std::string directory_;
   const Options options_;
   const Hooks hooks_;
-  Env& env_;
+  LockedEnv env_;
   Clock& clock_;
   const std::uint64_t seed_;
   const std::uint32_t process_generation_;
@@ -239,7 +239,6 @@ class Store : public std::enable_shared_from_this<Store> {
   std::uint32_t id_random_ = 0;
 
   // Each its own synchronisation.
-  std::unique_ptr<FileLock> directory_lock_;
   std::unique_ptr<sstable::BlockCache> block_cache_;
   std::unique_ptr<sstable::TableCache> tables_;
   std::shared_ptr<Visibility> visibility_;

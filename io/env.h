@@ -68,6 +68,9 @@ class LogFile {
 class FileLock {
  public:
   virtual ~FileLock() = default;
+  // kIoError if the file that is locked has its path no more: it, or a directory above it, was moved, removed or
+  // replaced.
+  virtual Status check_place() const = 0;
 };
 
 // Thread-safe. Paths are of the operating system, '/'-separated.

@@ -379,11 +379,23 @@ class PosixFileLock final : public FileLock {
   // Before anything else, once.
   Status acquire(const std::string& path, bool is_read_only) {
     held_ = HDB_TRY(table_.acquire(path, is_read_only));
+    path_ = path;
     return {};
+  }
+
+  Status check_place() const override {
+    struct stat attributes;
+    const bool is_there = ::stat(path_.c_str(), &attributes) == 0;
+    if (is_there && LockTable::FileKey{attributes.st_dev, attributes.st_ino} == held_->second) return {};
+    if (!is_there && errno != ENOENT && errno != ENOTDIR) return system_error(path_, "stat", errno);
+    return Status::io_error(path_ + ": is " + (is_there ? "another file" : "gone") +
+                            " since it was locked: the store was moved, removed or replaced while it was open; close "
+                            "it, and open it where it is now");
   }
 
  private:
   LockTable& table_;
+  std::string path_;
   std::optional<std::pair<FileDescriptor, LockTable::FileKey>> held_;
 };
 

@@ -306,8 +306,33 @@ def test_a_store_that_is_removed_while_it_is_open_ends_with_an_error_that_names_
     process = writer(scratch, store)
     shutil.rmtree(store)
     out, err = process.communicate(b"two\n", timeout=60)
-    check(process.returncode == 1 and str(store).encode() in err and b"No such file" in err,
+    check(process.returncode == 1 and str(store).encode() in err and b"is gone" in err,
           f"{process.returncode} {out} {err}")
+
+
+def test_a_store_that_comes_to_the_place_of_an_open_one_is_left_alone(scratch):
+    store, moved = scratch / "store", scratch / "moved"
+    process = writer(scratch, store)
+    other = store_of(scratch, "other", 10)
+    store.rename(moved)
+    other.rename(store)
+    before = tree(store)
+    out, err = process.communicate(b"two\n", timeout=60)
+    check(process.returncode == 1 and b"LOCK: is another file" in err, f"{process.returncode} {out} {err}")
+    check(tree(store) == before, "the other store was changed")
+    acknowledged = sum(int(line.split()[1]) for line in (scratch / "acks").read_text().splitlines())
+    check(count(moved) >= acknowledged, "an acknowledged line is missing")
+
+
+def test_a_store_whose_lock_was_removed_acknowledges_nothing_that_another_process_cannot_see(scratch):
+    store = scratch / "store"
+    process = writer(scratch, store)
+    (store / "LOCK").unlink()
+    seen = count(store)
+    out, err = process.communicate(b"two\n", timeout=60)
+    check(process.returncode == 1 and b"LOCK: is another file" in err, f"{process.returncode} {out} {err}")
+    acknowledged = sum(int(line.split()[1]) for line in (scratch / "acks").read_text().splitlines())
+    check(seen == count(store) == acknowledged, f"{seen} were seen, {count(store)} are there, {acknowledged} were acknowledged")
     check(not store.exists(), "the directory was made anew")
 
 

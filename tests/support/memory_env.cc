@@ -90,6 +90,11 @@ class Lock final : public FileLock {
     const MutexLock lock(disk_->entered());
     if (generation_ == disk_->generation_) disk_->locked_.erase(path_);
   }
+  Status check_place() const override {
+    const MutexLock lock(disk_->entered());
+    if (generation_ != disk_->generation_ || disk_->live_.contains(path_)) return {};
+    return Status::io_error(path_ + ": is gone since it was locked; open the store where it is now");
+  }
 
  private:
   std::shared_ptr<MemoryDisk> disk_;
