@@ -448,6 +448,7 @@ Store::Pressure Store::pressure_now() const {
 
 Status Store::sync() {
   HDB_TRY(check_open());
+  if (is_read_only_) return {};  // all of it is durable
   PendingAppend pending;
   pending.durability = Durability::kSync;
   commit_queue_.run(pending, [this] { lead_commit(); });

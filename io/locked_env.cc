@@ -13,12 +13,22 @@ Status LockedEnv::take_lock(const std::string& path) {
   return {};
 }
 
+Status LockedEnv::take_lock_read_only(const std::string& path) {
+  Status refusal = Status::error(StatusCode::kClosed, path + ": the store was opened to be read only");
+  std::unique_ptr<FileLock> taken;
+  if (HDB_TRY(env_.exists(path))) taken = HDB_TRY(env_.lock_read_only(path));
+  const MutexLock lock(mutex_);
+  lock_ = std::move(taken);
+  refusal_ = std::move(refusal);
+  return {};
+}
+
 Status LockedEnv::check_lock() const {
   if (HDB_SEEDED(believe_in_a_lost_lock)) return {};
   const MutexLock lock(mutex_);
-  if (lock_ != nullptr) return lock_->check_place();
-  return is_released_ ? Status::error(StatusCode::kClosed, "the store is closed: its files are not ours to change")
-                      : Status();
+  HDB_TRY(Status(refusal_));
+  if (is_released_) return Status::error(StatusCode::kClosed, "the store is closed: its files are not ours to change");
+  return lock_ == nullptr ? Status() : lock_->check_place();
 }
 
 void LockedEnv::release_lock() noexcept {
@@ -65,11 +75,6 @@ Status LockedEnv::link(const std::string& from, const std::string& to) {
 Status LockedEnv::remove(const std::string& path) {
   HDB_TRY(check_lock());
   return env_.remove(path);
-}
-
-Status LockedEnv::sync_directory(const std::string& directory) {
-  HDB_TRY(check_lock());
-  return env_.sync_directory(directory);
 }
 
 }  // namespace hdb

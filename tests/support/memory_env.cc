@@ -289,6 +289,11 @@ Status MemoryEnv::remove(const std::string& path) {
   return {};
 }
 
+Status MemoryEnv::sync_file(const std::string& path) {
+  const auto file = HDB_TRY(open_log(path));
+  return file->sync();
+}
+
 Status MemoryEnv::sync_directory(const std::string& directory) {
   const MutexLock lock(disk_->entered());
   HDB_TRY(disk_->begin(directory, "sync directory"));
