@@ -183,6 +183,11 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return write_error_;
   }
+  // What is written to a log that was moved, or that another process has read in the meantime, would be lost.
+  if (const Status held = env_.check_lock(); !held.ok()) {
+    stop_writes(held);
+    return held;
+  }
   bool is_durable = false;
   for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
   const Admitted admitted = admit(group);
@@ -440,6 +445,7 @@ Store::Pressure Store::pressure_now() const {
 
 Status Store::sync() {
   HDB_TRY(check_open());
+  if (is_read_only_) return {};  // all of it is durable
   PendingAppend pending;
   pending.durability = Durability::kSync;
   commit_queue_.run(pending, [this] { lead_commit(); });

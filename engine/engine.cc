@@ -50,18 +50,30 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
+Platform real_platform(const Options& options) {
+  return {.env = &posix_env(),
+          .clock = &system_clock(),
+          .background = thread_background(options.background_threads),
+          .seed = random_seed()};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(const std::filesystem::path& directory, const Options& options,
                                              OpenMode mode, Hooks hooks) {
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
     HDB_TRY(validate(options));
-    Platform platform{.env = &posix_env(),
-                      .clock = &system_clock(),
-                      .background = thread_background(options.background_threads),
-                      .seed = random_seed()};
     return std::make_unique<Engine>(
-        HDB_TRY(Store::open(directory.string(), options, mode, std::move(hooks), std::move(platform))));
+        HDB_TRY(Store::open(directory.string(), options, mode, std::move(hooks), real_platform(options))));
+  });
+}
+
+Result<std::unique_ptr<Engine>> Engine::open_read_only(const std::filesystem::path& directory, const Options& options,
+                                                       Hooks hooks) {
+  return guarded([&]() -> Result<std::unique_ptr<Engine>> {
+    HDB_TRY(validate(options));
+    return std::make_unique<Engine>(
+        HDB_TRY(Store::open_read_only(directory.string(), options, std::move(hooks), real_platform(options))));
   });
 }
 

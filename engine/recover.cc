@@ -39,8 +39,19 @@ Result<std::vector<std::string>> list_if_present(Env& env, const std::string& di
 Result<std::shared_ptr<Store>> Store::open(const std::string& directory, const Options& options, OpenMode mode,
                                            Hooks hooks, Platform platform) {
   HDB_TRY(validate(options));
-  const std::shared_ptr<Store> store(new Store(directory, options, std::move(hooks), std::move(platform)));
+  const std::shared_ptr<Store> store(
+      new Store(directory, options, std::move(hooks), std::move(platform), /*is_read_only=*/false));
   HDB_TRY(store->take_directory(mode));
+  HDB_TRY(store->recover());
+  return store;
+}
+
+Result<std::shared_ptr<Store>> Store::open_read_only(const std::string& directory, const Options& options, Hooks hooks,
+                                                     Platform platform) {
+  HDB_TRY(validate(options));
+  const std::shared_ptr<Store> store(
+      new Store(directory, options, std::move(hooks), std::move(platform), /*is_read_only=*/true));
+  HDB_TRY(store->take_directory(OpenMode::kOpen));
   HDB_TRY(store->recover());
   return store;
 }
@@ -66,7 +77,8 @@ Status Store::take_directory(OpenMode mode) {
     HDB_TRY(check_creatable());
     HDB_TRY(env_.create_directory(directory_));
   }
-  directory_lock_ = HDB_TRY(env_.lock(lock_path(directory_)));
+  if (is_read_only_) return env_.take_lock_read_only(lock_path(directory_));
+  HDB_TRY(env_.take_lock(lock_path(directory_)));
   if (is_store) return {};
   // Another process may have created the store before the lock was ours.
   if (!HDB_TRY(env_.exists(current_path(directory_)))) return create_files();
@@ -122,7 +134,7 @@ Status Store::recover() {
                                   " bytes of a torn edit at the end of " +
                                   manifest_path(directory_, recovered.manifest));
   }
-  if (state.is_copy) {  // from here on it goes its own way
+  if (state.is_copy && !is_read_only_) {  // from here on it goes its own way
     state.store_id = make_store_id(seed_);
     state.is_copy = false;
   }
@@ -134,7 +146,7 @@ Status Store::recover() {
   }
   HDB_TRY(check_folders());
   id_ = state.store_id;
-  epoch_ = HDB_SEEDED(use_an_epoch_twice) ? state.epoch : state.epoch.next();
+  epoch_ = is_read_only_ || HDB_SEEDED(use_an_epoch_twice) ? state.epoch : state.epoch.next();
   id_random_ = static_cast<std::uint32_t>(seed_of(seed_, epoch_.raw(), 0)) & 0x3fffffff;
   HDB_TRY(check_tables(*state.version));
   HDB_TRY(compaction::check_keyspaces(state, directory_));
@@ -154,6 +166,11 @@ Status Store::recover() {
     first_view->active = active_;
     first_view->version = version_;
     visibility_ = std::make_shared<Visibility>(std::move(first_view), Published{next_sequence_, next_position_});
+  }
+  if (is_read_only_) {
+    HDB_TRY(read_log(recovered));
+    is_closed_.store(false, std::memory_order_release);
+    return {};
   }
   HDB_TRY(start_log(recovered));
   // Last: until the log was read nobody knows that the manifest is not the one that lost its end.
@@ -227,9 +244,7 @@ Result<std::vector<std::string>> Store::find_orphans(const compaction::Recovered
 // A memtable that fills is flushed before the next begins, so that memory stays bounded.
 Status Store::flush_replayed(const std::shared_ptr<const SealedMemTable>& full) {
   // The floor that the flush records must be durable, and a process that died may have left it to the page cache.
-  auto segment = HDB_TRY(env_.open_log(segment_path(directory_, full->log_end.segment)));
-  HDB_TRY(segment->sync());
-  HDB_TRY(segment->close());
+  HDB_TRY(env_.sync_file(segment_path(directory_, full->log_end.segment)));
   HDB_TRY(env_.sync_directory(log_directory(directory_)));
   return write_flush(full);
 }
@@ -284,49 +299,82 @@ Status Store::begin_manifest(const compaction::Recovered& recovered) {
   return {};
 }
 
-Status Store::start_log(const compaction::Recovered& recovered) {
+// Applies the log from its floor on to memtables. Those that fill are flushed; a store that is read only keeps them.
+// Empty if the log was closed.
+Result<std::optional<wal::ReplayEnd>> Store::replay_log(const compaction::Recovered& recovered) {
   const compaction::ManifestState& state = recovered.state;
+  const wal::ReplayStart from{.store_id = id_,
+                              .epoch_max = state.epoch,
+                              .floor = state.log_floor,
+                              .next_sequence = state.next_sequence,
+                              .next_position = state.position_end};
+  if (!state.is_log_open) {
+    HDB_TRY(wal::check_closed(env_, directory_, from));
+    return std::optional<wal::ReplayEnd>();
+  }
+  const auto apply = [this, &recovered](const wal::Group& group) -> Status {
+    for (const BatchView& batch : group.batches) {
+      const Status known = compaction::check_keyspaces(recovered.state, batch);
+      if (!known.ok()) return known.in_context(group.place(directory_));
+    }
+    const std::shared_ptr<const SealedMemTable> full = apply_group(group);
+    if (full == nullptr || is_read_only_) return {};
+    HDB_TRY(begin_manifest(recovered));
+    return flush_replayed(full);
+  };
+  wal::ReplayEnd end = HDB_TRY(wal::replay(env_, directory_, from, apply));
+  counters_.recovered_groups.store(end.groups, std::memory_order_relaxed);
+  MutexLock log_lock(log_mutex_);
+  last_commit_time_ = std::max(last_commit_time_, end.last_commit_time);
+  return std::optional<wal::ReplayEnd>(std::move(end));
+}
+
+void Store::tell_torn_tail(const wal::ReplayEnd& end, std::string_view what_was_done) {
+  if (end.torn_bytes == 0) return;
+  notify(Notice::kTornTail, std::string(what_was_done) + " " + std::to_string(end.torn_bytes) +
+                                " bytes of a torn log tail: " + end.torn_reason);
+}
+
+// What a read-only open shows is durable, as in any other.
+Status Store::read_log(const compaction::Recovered& recovered) {
+  const std::optional<wal::ReplayEnd> end = HDB_TRY(replay_log(recovered));
+  std::uint64_t log_bytes = 0;
+  if (end) {
+    if (!HDB_SEEDED(read_what_is_not_durable)) HDB_TRY(wal::sync_replayed(env_, directory_, *end));
+    for (const SegmentNumber number : end->segments) {
+      log_bytes += HDB_TRY(env_.file_bytes(segment_path(directory_, number)));
+    }
+    counters_.torn_tail_bytes_cut.store(end->torn_bytes, std::memory_order_relaxed);
+    tell_torn_tail(*end, "left out");
+  }
+  Status refusal = Status::error(StatusCode::kClosed, directory_ + ": was opened to be read only; open it to write");
+  MutexLock log_lock(log_mutex_);
+  active_log_bytes_ = log_bytes;
+  durable_position_end_.store(next_position_, std::memory_order_release);
+  MutexLock lock(state_mutex_);
+  write_error_ = std::move(refusal);
+  return {};
+}
+
+Status Store::start_log(const compaction::Recovered& recovered) {
   if (HDB_SEEDED(replace_the_manifest_before_the_log_is_read)) HDB_TRY(begin_manifest(recovered));
   wal::WriterStart start;
   start.store_id = id_;
   start.epoch = epoch_;
   start.segment = SegmentNumber(1);
   start.segment_bytes = options_.log_segment_bytes;
-  LogPoint floor = state.log_floor;
-  const wal::ReplayStart from{.store_id = id_,
-                              .epoch_max = state.epoch,
-                              .floor = state.log_floor,
-                              .next_sequence = state.next_sequence,
-                              .next_position = state.position_end};
-  if (state.is_log_open) {
-    const auto apply = [this, &recovered](const wal::Group& group) -> Status {
-      for (const BatchView& batch : group.batches) {
-        const Status known = compaction::check_keyspaces(recovered.state, batch);
-        if (!known.ok()) return known.in_context(group.place(directory_));
-      }
-      const std::shared_ptr<const SealedMemTable> full = apply_group(group);
-      if (full == nullptr) return {};
-      HDB_TRY(begin_manifest(recovered));
-      return flush_replayed(full);
-    };
-    const wal::ReplayEnd end = HDB_TRY(wal::replay(env_, directory_, from, apply));
-    HDB_TRY(begin_manifest(recovered));
-    HDB_TRY(wal::cut_tail(env_, directory_, end));
-    counters_.recovered_groups.store(end.groups, std::memory_order_relaxed);
-    counters_.torn_tail_bytes_cut.store(end.torn_bytes, std::memory_order_relaxed);
-    if (end.torn_bytes > 0) {
-      notify(Notice::kTornTail,
-             "cut " + std::to_string(end.torn_bytes) + " bytes of a torn log tail: " + end.torn_reason);
-    }
-    start.segment = end.end.segment.next();
-    start.recovered_end = end.end;
-    MutexLock log_lock(log_mutex_);
-    last_commit_time_ = std::max(last_commit_time_, end.last_commit_time);
+  LogPoint floor = recovered.state.log_floor;
+  const std::optional<wal::ReplayEnd> end = HDB_TRY(replay_log(recovered));
+  HDB_TRY(begin_manifest(recovered));
+  if (end) {
+    HDB_TRY(wal::cut_tail(env_, directory_, *end));
+    counters_.torn_tail_bytes_cut.store(end->torn_bytes, std::memory_order_relaxed);
+    tell_torn_tail(*end, "cut");
+    start.segment = end->end.segment.next();
+    start.recovered_end = end->end;
   } else {
-    HDB_TRY(wal::check_closed(env_, directory_, from));
-    HDB_TRY(begin_manifest(recovered));
     HDB_TRY(remove_log_files());
-    if (state.log_floor.segment.raw() > 0) start.segment = state.log_floor.segment;
+    if (floor.segment.raw() > 0) start.segment = floor.segment;
   }
 
   MutexLock manifest_lock(manifest_mutex_);

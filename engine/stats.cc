@@ -28,13 +28,16 @@ Stats Store::stats() {
   stats.torn_tail_bytes_cut = count_of(counters_.torn_tail_bytes_cut);
   {
     MutexLock lock(manifest_mutex_);
-    stats.manifest_bytes_written = manifest_->bytes_written();
+    if (manifest_ != nullptr) stats.manifest_bytes_written = manifest_->bytes_written();
   }
   {
     MutexLock lock(log_mutex_);
-    stats.log_bytes_written = log_->bytes_written();
-    stats.log_bytes_live = log_->live_bytes();
-    stats.log_syncs = log_->syncs();
+    stats.log_bytes_live = active_log_bytes_;
+    if (log_ != nullptr) {
+      stats.log_bytes_written = log_->bytes_written();
+      stats.log_bytes_live = log_->live_bytes();
+      stats.log_syncs = log_->syncs();
+    }
   }
   const Visibility::Read read = visibility_->read();
   stats.events = read.at.position_end;

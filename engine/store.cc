@@ -8,10 +8,11 @@
 
 namespace hdb {
 
-Store::Store(const std::string& directory, const Options& options, Hooks hooks, Platform platform)
+Store::Store(const std::string& directory, const Options& options, Hooks hooks, Platform platform, bool is_read_only)
     : directory_(without_trailing_slashes(directory)),
       options_(options),
       hooks_(std::move(hooks)),
+      is_read_only_(is_read_only),
       env_(*platform.env),
       clock_(*platform.clock),
       seed_(platform.seed),
@@ -25,7 +26,7 @@ Store::~Store() {
   if (is_forked()) {
     // The threads are the parent's, and so are the locks: nothing here can be ended, or may be written.
     static_cast<void>(background_.release());
-    static_cast<void>(directory_lock_.release());
+    env_.abandon_lock();
     return;
   }
   ignore(without_exceptions([this] { return close(/*is_forced=*/true); }), "a destructor cannot report");
@@ -107,7 +108,7 @@ Status Store::close(bool is_forced) {
     return Status::error(StatusCode::kBusy, directory_ + ": " + std::to_string(pins) +
                                                 " cursors or snapshots are still open; let them go, then close again");
   }
-  Status status = without_exceptions([this] { return flush(); });
+  Status status = is_read_only_ ? Status() : without_exceptions([this] { return flush(); });
   is_stopping_.store(true, std::memory_order_release);
   {
     MutexLock lock(state_mutex_);
@@ -115,7 +116,9 @@ Status Store::close(bool is_forced) {
   }
   is_closed_.store(true, std::memory_order_release);
   background_->stop();
-  if (status.ok()) {
+  if (is_read_only_) {
+    // Nothing of it is on disk.
+  } else if (status.ok()) {
     status = without_exceptions([this] { return close_log(); });
   } else {
     // What could not be flushed stays in the log; the next open replays it.
@@ -128,8 +131,8 @@ Status Store::close(bool is_forced) {
     if (status.ok()) status = first_background_error_;
   }
   collect_garbage();
-  reserve_.remove();
-  directory_lock_.reset();
+  if (!is_read_only_) reserve_.remove();
+  env_.release_lock();
   return status;
 }
 

@@ -37,7 +37,7 @@
 #include "engine/recent_ids.h"
 #include "engine/reserve.h"
 #include "engine/visibility.h"
-#include "io/env.h"
+#include "io/locked_env.h"
 #include "memtable/memtable.h"
 #include "sstable/block_cache.h"
 #include "sstable/table_cache.h"
@@ -76,6 +76,9 @@ class Store : public std::enable_shared_from_this<Store> {
  public:
   static Result<std::shared_ptr<Store>> open(const std::string& directory, const Options& options, OpenMode mode,
                                              Hooks hooks, Platform platform);
+  // Changes no file; calls that would are refused by write_error_.
+  static Result<std::shared_ptr<Store>> open_read_only(const std::string& directory, const Options& options,
+                                                       Hooks hooks, Platform platform);
   ~Store();
 
   // commit.cc
@@ -126,7 +129,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Result<std::shared_ptr<const Snapshot::Pin>> pin_for(const Snapshot* at);
 
  private:
-  Store(const std::string& directory, const Options& options, Hooks hooks, Platform platform);
+  Store(const std::string& directory, const Options& options, Hooks hooks, Platform platform, bool is_read_only);
 
   // recover.cc: the steps of open(), in order.
   Status take_directory(OpenMode mode);
@@ -140,6 +143,9 @@ class Store : public std::enable_shared_from_this<Store> {
   Status check_tables(const compaction::Version& version);
   Result<std::vector<std::string>> find_orphans(const compaction::Recovered& recovered);
   Status begin_manifest(const compaction::Recovered& recovered);
+  Result<std::optional<wal::ReplayEnd>> replay_log(const compaction::Recovered& recovered);
+  void tell_torn_tail(const wal::ReplayEnd& end, std::string_view what_was_done);
+  Status read_log(const compaction::Recovered& recovered);
   Status start_log(const compaction::Recovered& recovered);
   std::shared_ptr<const SealedMemTable> apply_group(const wal::Group& group);
   Status flush_replayed(const std::shared_ptr<const SealedMemTable>& full);
@@ -230,7 +236,8 @@ class Store : public std::enable_shared_from_this<Store> {
   const std::string directory_;
   const Options options_;
   const Hooks hooks_;
-  Env& env_;
+  const bool is_read_only_;  // manifest_ and log_ stay null
+  LockedEnv env_;
   Clock& clock_;
   const std::uint64_t seed_;
   const std::uint32_t process_generation_;
@@ -239,7 +246,6 @@ class Store : public std::enable_shared_from_this<Store> {
   std::uint32_t id_random_ = 0;
 
   // Each its own synchronisation.
-  std::unique_ptr<FileLock> directory_lock_;
   std::unique_ptr<sstable::BlockCache> block_cache_;
   std::unique_ptr<sstable::TableCache> tables_;
   std::shared_ptr<Visibility> visibility_;
@@ -284,7 +290,7 @@ class Store : public std::enable_shared_from_this<Store> {
   bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
   bool is_flush_retry_set_ HDB_GUARDED_BY(state_mutex_) = false;  // a timer will schedule a flush
   std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);
-  Status write_error_ HDB_GUARDED_BY(state_mutex_);              // of the log or the manifest: no more writes
+  Status write_error_ HDB_GUARDED_BY(state_mutex_);              // of the log or the manifest, or read only: no writes
   Status flush_error_ HDB_GUARDED_BY(state_mutex_);              // of the last flush; OK again once one succeeds
   Status compaction_error_ HDB_GUARDED_BY(state_mutex_);         // likewise
   Status first_background_error_ HDB_GUARDED_BY(state_mutex_);   // what close() reports

@@ -68,6 +68,9 @@ class LogFile {
 class FileLock {
  public:
   virtual ~FileLock() = default;
+  // kIoError if the file that is locked has its path no more: it, or a directory above it, was moved, removed or
+  // replaced.
+  virtual Status check_place() const = 0;
 };
 
 // Thread-safe. Paths are of the operating system, '/'-separated.
@@ -80,7 +83,7 @@ class Env {
   virtual Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) = 0;
   // A new log file, empty; kIoError if one exists.
   virtual Result<std::unique_ptr<LogFile>> create_log(const std::string& path) = 0;
-  // An existing log file, for truncating or syncing.
+  // An existing log file, for truncating.
   virtual Result<std::unique_ptr<LogFile>> open_log(const std::string& path) = 0;
   // Names in the directory, sorted, without "." and ".."; kNotFound if it does not exist.
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;
@@ -92,10 +95,12 @@ class Env {
   // on another one.
   virtual Status link(const std::string& from, const std::string& to) = 0;
   virtual Status remove(const std::string& path) = 0;
+  virtual Status sync_file(const std::string& path) = 0;            // makes the bytes of an existing file durable
   virtual Status sync_directory(const std::string& directory) = 0;  // makes create, rename, link, remove durable
   // An exclusive lock on the file, created if absent; kBusy if any engine, of this process or another, holds it.
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
-  // The same lock, on a file that exists and is not written to: for who only reads a store, also on a read-only medium.
+  // A lock on a file that exists, which is not written to: for who only reads a store, also on a read-only medium.
+  // Other processes may read it at the same time; kBusy beside an exclusive lock.
   virtual Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) = 0;
   // Whether the path is the directory, or in it, under whatever names; also if nothing is there yet, so that making it,
   // and the directories above it, would change the directory. By name alone, unless the Env knows of other names.

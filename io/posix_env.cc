@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <climits>
 #include <filesystem>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -329,7 +331,8 @@ class LockTable {
     }
     FileDescriptor file = HDB_TRY(open_file(path, is_read_only ? O_RDONLY : O_RDWR | O_CREAT));
     HDB_TRY(regular_file_bytes(file, path));
-    if (!HDB_SEEDED(forget_the_lock) && uninterrupted([&] { return ::flock(file.number(), LOCK_EX | LOCK_NB); }) != 0) {
+    const int kind = is_read_only ? LOCK_SH : LOCK_EX;
+    if (!HDB_SEEDED(forget_the_lock) && uninterrupted([&] { return ::flock(file.number(), kind | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) return system_error(path, "lock", errno);
       return Status::error(StatusCode::kBusy,
                            path + ": another process has the store open" + holder_of(file) + "; close it there first");
@@ -344,19 +347,25 @@ class LockTable {
   void release(FileDescriptor file, FileKey key) HDB_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     held_.erase(key);
+    // No longer of this process, whoever reads it next. A lock to read was not noted, and its file cannot be cut.
+    [[maybe_unused]] const int cut = ::ftruncate(file.number(), 0);
     ::flock(file.number(), LOCK_UN);  // closing would not, while a forked child has the file open too
     const FileDescriptor closed_under_the_mutex = std::move(file);
   }
 
  private:
-  // " (process 1234, as the file says)"; empty if it says nothing.
+  // " (process 1234, as the file says)"; empty if it says nothing, or names a process that is gone.
   static std::string holder_of(const FileDescriptor& file) {
     std::array<char, 20> text;
     const ssize_t size = ::pread(file.number(), text.data(), text.size(), 0);
     if (size <= 0) return "";
     const std::string_view all(text.data(), static_cast<std::size_t>(size));
     const std::string_view digits = all.substr(0, all.find_first_not_of("0123456789"));
-    return digits.empty() ? "" : " (process " + std::string(digits) + ", as the file says)";
+    pid_t process = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), process);
+    return process <= 0 || (::kill(process, 0) != 0 && errno == ESRCH)
+               ? ""
+               : " (process " + std::string(digits) + ", as the file says)";
   }
 
   // For the message above. Best effort: the lock holds without it.
@@ -379,11 +388,23 @@ class PosixFileLock final : public FileLock {
   // Before anything else, once.
   Status acquire(const std::string& path, bool is_read_only) {
     held_ = HDB_TRY(table_.acquire(path, is_read_only));
+    path_ = path;
     return {};
+  }
+
+  Status check_place() const override {
+    struct stat attributes;
+    const bool is_there = ::stat(path_.c_str(), &attributes) == 0;
+    if (is_there && LockTable::FileKey{attributes.st_dev, attributes.st_ino} == held_->second) return {};
+    if (!is_there && errno != ENOENT && errno != ENOTDIR) return system_error(path_, "stat", errno);
+    return Status::io_error(path_ + ": is " + (is_there ? "another file" : "gone") +
+                            " since it was locked: the store was moved, removed or replaced while it was open; close "
+                            "it, and open it where it is now");
   }
 
  private:
   LockTable& table_;
+  std::string path_;
   std::optional<std::pair<FileDescriptor, LockTable::FileKey>> held_;
 };
 
@@ -503,6 +524,11 @@ class PosixEnv final : public Env {
   Status remove(const std::string& path) override {
     if (::unlink(path.c_str()) != 0) return system_error(path, "remove", errno);
     return {};
+  }
+
+  Status sync_file(const std::string& path) override {
+    FileDescriptor file = HDB_TRY(open_file(path, O_RDONLY));
+    return hdb::sync_file(file, path);
   }
 
   Status sync_directory(const std::string& directory) override {

@@ -2,12 +2,19 @@
 
 #include <zstd.h>
 #include <zstd_errors.h>
+#include <algorithm>
 #include <memory>
 #include <new>
+
+#include "base/batch.h"
+#include "base/record.h"
 
 namespace hdb::sstable {
 
 namespace {
+
+// The largest item behind a block of the largest block_bytes.
+static_assert(std::max(kRecordBytesMax, kKeyBytesMax + kValueBytesMax) + (4u << 20) < kCompressedBlockBytesMax);
 
 struct FreeContext {
   void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }

@@ -51,7 +51,7 @@ inline constexpr std::size_t kFooterBytes = 64;
 inline constexpr std::size_t kBlockTrailerBytes = 16;
 // A compressed block may not claim more: the largest item and the largest block size fit. An uncompressed one is
 // bounded by its file.
-inline constexpr std::uint32_t kCompressedBlockBytesMax = 64u << 20;
+inline constexpr std::uint32_t kCompressedBlockBytesMax = 32u << 20;
 
 enum class BlockKind : std::uint8_t {  // on disk: append, never renumber
   kKeyData = 1,

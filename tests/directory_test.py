@@ -4,6 +4,7 @@ others, read-only ones, file systems in memory, two processes at once, and a dir
 
 Arguments: the executable, then names of tests to run (default: all).
 """
+import json
 import os
 import pathlib
 import shutil
@@ -33,6 +34,10 @@ def copy_of(scratch, name):
 
 def tree(directory):
     return sorted(str(path) for path in directory.rglob("*"))
+
+
+def contents(directory):
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def check_works(scratch, store, expected=3):
@@ -135,12 +140,13 @@ def test_what_is_no_file_in_the_place_of_a_file_is_named_at_once(scratch):
     store = copy_of(scratch, "lock")
     (store / "LOCK").unlink(missing_ok=True)
     (store / "LOCK").mkdir()
-    refused(1, [str(store / "LOCK"), "a directory is there"], "query", "--dir", store)
+    refused(1, [str(store / "LOCK"), "a directory is there"], "compact", "--dir", store)
+    refused(1, [str(store / "LOCK"), "not a regular file"], "query", "--dir", store)
     (store / "LOCK").rmdir()
     check_works(scratch, store)
 
 
-def test_a_directory_of_somebody_else_is_refused_with_what_to_check(scratch):
+def test_a_directory_of_somebody_else_may_be_read_if_they_let_and_else_is_refused_with_what_to_check(scratch):
     nobody = as_nobody(scratch)
     theirs, mine = store_of(scratch, "theirs"), scratch / "mine"
     mine.mkdir()
@@ -152,7 +158,9 @@ def test_a_directory_of_somebody_else_is_refused_with_what_to_check(scratch):
         for path in (theirs, *theirs.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
     before = tree(theirs)
-    for verb in ("query",), ("verify",), ("ingest", "--format", "ndjson", log), ("backup", "--to", mine / "copy"):
+    check(int(ok("query", "--dir", theirs, "--output", "count", **nobody).out) == 3, "theirs cannot be read")
+    ok("verify", "--dir", theirs, **nobody)
+    for verb in ("compact",), ("ingest", "--format", "ndjson", log), ("backup", "--to", mine / "copy"):
         refused(1, ["theirs", "Permission denied", "check owner and permissions"], verb[0], "--dir", theirs, *verb[1:],
                 **nobody)
     check(tree(theirs) == before, "a refused open changed the store")
@@ -164,7 +172,7 @@ def test_a_directory_of_somebody_else_is_refused_with_what_to_check(scratch):
     ok("init", "--dir", mine / "store", **nobody)
 
 
-def test_a_read_only_directory_or_folder_is_refused_with_what_to_check(scratch):
+def test_a_read_only_directory_or_folder_is_read_and_else_refused_with_what_to_check(scratch):
     nobody = as_nobody(scratch)
     parent = scratch / "parent"
     parent.mkdir()
@@ -179,7 +187,8 @@ def test_a_read_only_directory_or_folder_is_refused_with_what_to_check(scratch):
             os.chown(path, 65534, 65534)
     for folder in (store, store / "wal"):
         folder.chmod(0o555)
-        refused(1, [str(folder), "check owner and permissions"], "query", "--dir", store, **nobody)
+        refused(1, [str(folder), "check owner and permissions"], "compact", "--dir", store, **nobody)
+        check(int(ok("query", "--dir", store, "--output", "count", **nobody).out) == 3, "it cannot be read")
         folder.chmod(0o755)
     # The error of a flush is told when the store is closed; what was acknowledged is in the log.
     (store / "sstables").chmod(0o555)
@@ -216,20 +225,22 @@ def test_a_full_file_system_is_named_and_what_was_acknowledged_is_there(scratch)
     check(acknowledged > 1000 and f"count {acknowledged}\n" in done.stdout, f"{acknowledged} acknowledged: {done.stdout}")
 
 
-def test_a_file_system_that_is_mounted_read_only_is_named(scratch):
+def test_a_file_system_that_is_mounted_read_only_is_read_and_else_named(scratch):
     log_of(scratch)
     done = on_a_disk_of_its_own(scratch, """
         "$0" ingest --dir "$1/store" --format ndjson --set reserve_bytes=0 "a log" || exit
         mount -o remount,ro "$1" || { echo "not remounted"; exit; }
         try() { "$@"; echo "exit $?"; }
-        try "$0" query --dir "$1/store"
-        try "$0" verify --dir "$1/store"
+        try "$0" query --dir "$1/store" --output count
+        try "$0" verify --quiet --dir "$1/store"
+        try "$0" compact --dir "$1/store"
         try "$0" init --dir "$1/new" """)
     if "not remounted" in done.stdout:
         raise Skipped("a file system cannot be made read-only here")
-    check(done.stdout.count("exit 1\n") == 3, f"{done.stdout} {done.stderr}")
+    check("\n3\nexit 0\n" in done.stdout and done.stdout.count("exit 0\n") == 2, f"{done.stdout} {done.stderr}")
+    check(done.stdout.count("exit 1\n") == 2, f"{done.stdout} {done.stderr}")
     told = done.stderr.splitlines()
-    check(len(told) == 3 and all("mounted read-only" in line for line in told), done.stderr)
+    check(len(told) == 2 and all("mounted read-only" in line for line in told), done.stderr)
 
 
 def test_a_store_on_a_file_system_in_memory_works(scratch):
@@ -290,6 +301,37 @@ def test_a_second_process_is_told_at_once_who_has_the_store(scratch):
     check(process.returncode == 0 and count(store) == 1, f"{out} {err}")
 
 
+def test_commands_that_read_leave_a_store_and_a_backup_as_they_are(scratch):
+    store, backup = store_of(scratch), scratch / "backup"
+    killed = scratch / "killed"
+    process = writer(scratch, killed)
+    process.kill()
+    process.communicate()
+    ok("backup", "--dir", store, "--to", backup)
+    for place, events in (store, 3), (backup, 3), (killed, 1):
+        before = contents(place)
+        event = json.loads(ok("query", "--dir", place, "--output", "ndjson", "--limit", "1").out)
+        for verb in ("verify",), ("stats",), ("query", "--output", "table"), ("get", str(event["id"])):
+            ok(verb[0], "--dir", place, *verb[1:])
+        check(count(place) == events and contents(place) == before, f"{place} was changed")
+    ok("backup", "--dir", store, "--to", backup)  # it still is one
+
+
+def test_a_store_is_read_by_many_processes_at_once_but_not_beside_one_that_writes(scratch):
+    store = store_of(scratch, lines=50000)  # more than a pipe holds
+    readers = [subprocess.Popen([HDB, "query", "--dir", store], bufsize=0, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE) for _ in range(4)]
+    firsts = [process.stdout.readline() for process in readers]  # each has it open now, and waits for its pipe
+    try:
+        check(all(firsts), "a reader was refused")
+        refused(1, ["has the store open", "close it there first"], "compact", "--dir", store)
+    finally:
+        whole = [first + process.communicate(timeout=60)[0] for first, process in zip(firsts, readers)]
+    check(all(process.returncode == 0 for process in readers) and {text.count(b"\n") for text in whole} == {50000},
+          "a reader did not see all")
+    ok("compact", "--dir", store)
+
+
 def test_a_store_that_is_moved_while_it_is_open_loses_nothing_that_was_acknowledged(scratch):
     store, moved = scratch / "store", scratch / "moved"
     process = writer(scratch, store)
@@ -306,9 +348,35 @@ def test_a_store_that_is_removed_while_it_is_open_ends_with_an_error_that_names_
     process = writer(scratch, store)
     shutil.rmtree(store)
     out, err = process.communicate(b"two\n", timeout=60)
-    check(process.returncode == 1 and str(store).encode() in err and b"No such file" in err,
+    check(process.returncode == 1 and str(store).encode() in err and b"is gone" in err,
           f"{process.returncode} {out} {err}")
     check(not store.exists(), "the directory was made anew")
+
+
+def test_a_store_that_comes_to_the_place_of_an_open_one_is_left_alone(scratch):
+    store, moved = scratch / "store", scratch / "moved"
+    process = writer(scratch, store)
+    other = store_of(scratch, "other", 10)
+    store.rename(moved)
+    other.rename(store)
+    before = tree(store)
+    out, err = process.communicate(b"two\n", timeout=60)
+    check(process.returncode == 1 and b"LOCK: is another file" in err, f"{process.returncode} {out} {err}")
+    check(tree(store) == before, "the other store was changed")
+    acknowledged = sum(int(line.split()[1]) for line in (scratch / "acks").read_text().splitlines())
+    check(count(moved) >= acknowledged, "an acknowledged line is missing")
+
+
+def test_a_store_whose_lock_was_removed_acknowledges_nothing_that_another_process_cannot_see(scratch):
+    store = scratch / "store"
+    process = writer(scratch, store)
+    (store / "LOCK").unlink()
+    ok("compact", "--dir", store)
+    seen = count(store)
+    out, err = process.communicate(b"two\n", timeout=60)
+    check(process.returncode == 1 and b"LOCK: is another file" in err, f"{process.returncode} {out} {err}")
+    acknowledged = sum(int(line.split()[1]) for line in (scratch / "acks").read_text().splitlines())
+    check(seen == count(store) == acknowledged, f"{seen} seen, {count(store)} there, {acknowledged} acknowledged")
 
 
 if __name__ == "__main__":

@@ -260,6 +260,7 @@ class GatedEnv final : public Env {
   Status rename(const std::string& from, const std::string& to) override { return env_.rename(from, to); }
   Status link(const std::string& from, const std::string& to) override { return env_.link(from, to); }
   Status remove(const std::string& path) override { return env_.remove(path); }
+  Status sync_file(const std::string& path) override { return env_.sync_file(path); }
   Status sync_directory(const std::string& directory) override { return env_.sync_directory(directory); }
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return env_.lock(path); }
   Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override {

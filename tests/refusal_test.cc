@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "engine/recent_ids.h"
+#include "io/file_name.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
@@ -342,6 +343,25 @@ TEST_CASE("an open that gets none or only some of its threads says so, leaves no
     CHECK(engine.value()->close().ok());
   }
   std::filesystem::remove_all(pattern);
+}
+
+TEST_CASE("a store whose lock file is removed while it is open acknowledges nothing more and changes no file") {
+  MemoryEnv env;
+  TestStore store = opened(env);
+  REQUIRE(store->append(Event{.type = "before"}).ok());
+  REQUIRE(env.remove(lock_path("store")).ok());
+  const auto files = env.list("store/wal").value();
+  const std::uint64_t bytes = env.bytes_used();
+  const Status appended = store->append(Event{.type = "after"}).status();
+  CHECK(appended.code() == StatusCode::kIoError);
+  CHECK_MESSAGE(appended.message().find("store/LOCK: is gone since it was locked") != std::string_view::npos,
+                appended.message());
+  CHECK(store->append(Event{.type = "later"}).status().code() == StatusCode::kClosed);
+  CHECK(store->flush().code() == StatusCode::kClosed);
+  CHECK(store->get(Position{0}).value()->type() == "before");
+  CHECK(store->close().code() == StatusCode::kClosed);
+  CHECK(env.list("store/wal").value() == files);
+  CHECK(env.bytes_used() == bytes);
 }
 
 }  // namespace hdb::test

@@ -125,15 +125,9 @@ Status read_error(Engine& engine) {
   return {};
 }
 
-// Opens the store with one file changed, and says what is wrong with how that went; empty if nothing is.
-std::string verdict(const Saved& saved, const std::string& changed, ByteView content, bool is_cut) {
-  MemoryEnv env;
-  for (const std::string directory : {"store", "store/wal", "store/sstables"}) {
-    REQUIRE(env.create_directory(directory).ok());
-  }
-  for (const auto& [path, bytes] : saved.files) {
-    REQUIRE(replace_file(env, path, path == changed ? content : bytes_of(bytes)).ok());
-  }
+// Opens the store with one file changed, to read only or to write, and says what is wrong with how that went; empty if
+// nothing is.
+std::string verdict_on(Env& env, bool is_read_only, const Saved& saved, const std::string& changed, bool is_cut) {
   bool is_told = false;
   Hooks hooks;
   hooks.listener = [&is_told](Notice notice, std::string_view) { is_told |= notice == Notice::kTornTail; };
@@ -141,7 +135,8 @@ std::string verdict(const Saved& saved, const std::string& changed, ByteView con
     const bool is_damage = status.code() == StatusCode::kCorruption || status.code() == StatusCode::kUnsupported;
     return is_damage && status.message().find("store/") != std::string_view::npos;
   };
-  auto store = open_store(env, "store", tiny(), 8, OpenMode::kOpen, hooks);
+  const auto store = is_read_only ? open_store_read_only(env, "store", tiny(), hooks)
+                                  : open_store(env, "store", tiny(), 8, OpenMode::kOpen, hooks);
   if (!store.ok()) {
     return names_a_file(store.status()) ? "" : "refused with: " + std::string(store.status().message());
   }
@@ -154,6 +149,19 @@ std::string verdict(const Saved& saved, const std::string& changed, ByteView con
   if (changed.ends_with(".wal") && is_cut) return "";
   if (*batches < saved.marked) return "lost " + std::to_string(saved.batches.size() - *batches) + " batches";
   return is_told ? "" : "lost batches silently";
+}
+
+std::string verdict(const Saved& saved, const std::string& changed, ByteView content, bool is_cut) {
+  MemoryEnv env;
+  for (const std::string directory : {"store", "store/wal", "store/sstables"}) {
+    REQUIRE(env.create_directory(directory).ok());
+  }
+  for (const auto& [path, bytes] : saved.files) {
+    REQUIRE(replace_file(env, path, path == changed ? content : bytes_of(bytes)).ok());
+  }
+  const std::string read_only = verdict_on(env, true, saved, changed, is_cut);
+  if (!read_only.empty()) return "read only: " + read_only;
+  return verdict_on(env, false, saved, changed, is_cut);
 }
 
 // Calls try_one(path, content, what) for changes of every file: at one place in four, from scale 4 on at each.

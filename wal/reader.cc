@@ -442,20 +442,27 @@ Status check_closed(Env& env, const std::string& store, const ReplayStart& start
   return Replay(env, store, start, visit).check_closed();
 }
 
+Status sync_replayed(Env& env, const std::string& store, const ReplayEnd& replayed) {
+  for (const SegmentNumber number : replayed.segments) {
+    if (number != replayed.end.segment && number < replayed.durable_end.segment) continue;
+    HDB_TRY(env.sync_file(segment_path(store, number)));
+  }
+  return env.sync_directory(log_directory(store));
+}
+
 Status cut_tail(Env& env, const std::string& store, const ReplayEnd& replayed) {
   HDB_TRY(remove_segments(env, store, replayed.torn_segments));
   HDB_TRY(remove_segments(env, store, replayed.orphans));
   HDB_TRY(remove_segments(env, store, replayed.below_floor));
-  for (const SegmentNumber number : replayed.segments) {
-    const std::string path = segment_path(store, number);
-    const bool is_last = number == replayed.end.segment;
-    if (!is_last && number < replayed.durable_end.segment) continue;
-    const std::unique_ptr<LogFile> file = HDB_TRY(env.open_log(path));
-    if (is_last && HDB_TRY(env.file_bytes(path)) > replayed.end.offset) HDB_TRY(file->truncate(replayed.end.offset));
-    HDB_TRY(file->sync());
-    HDB_TRY(file->close());
+  if (std::binary_search(replayed.segments.begin(), replayed.segments.end(), replayed.end.segment)) {
+    const std::string path = segment_path(store, replayed.end.segment);
+    if (HDB_TRY(env.file_bytes(path)) > replayed.end.offset) {
+      const std::unique_ptr<LogFile> file = HDB_TRY(env.open_log(path));
+      HDB_TRY(file->truncate(replayed.end.offset));
+      HDB_TRY(file->close());
+    }
   }
-  return env.sync_directory(log_directory(store));
+  return sync_replayed(env, store, replayed);
 }
 
 }  // namespace hdb::wal

@@ -76,6 +76,9 @@ Result<ReplayEnd> replay(Env& env, const std::string& store, const ReplayStart& 
 // above it, so that what the manifest forgot is not deleted.
 Status check_closed(Env& env, const std::string& store, const ReplayStart& start);
 
+// Makes what the replay visited durable; changes nothing.
+Status sync_replayed(Env& env, const std::string& store, const ReplayEnd& replayed);
+
 // Makes the log end durably where the replay saw it end: removes segments behind the end, orphans and segments below
 // the floor, cuts the last segment, and syncs what remains. May be done again, also after a crash on the way.
 Status cut_tail(Env& env, const std::string& store, const ReplayEnd& replayed);

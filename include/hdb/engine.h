@@ -133,7 +133,7 @@ struct Stats {
   std::uint64_t stalls = 0;               // appends stopped by back-pressure
   std::uint64_t stall_us = 0;             // time appends spent delayed or stopped
   std::uint64_t recovered_groups = 0;     // replayed from the log at open
-  std::uint64_t torn_tail_bytes_cut = 0;  // unacknowledged or unsynced log bytes cut at open
+  std::uint64_t torn_tail_bytes_cut = 0;  // unacknowledged or unsynced log bytes left out at open
 };
 
 enum class Notice : std::uint8_t { kFlush, kCompaction, kStall, kTornTail, kError };
@@ -158,6 +158,13 @@ class HDB_EXPORT Engine {
   // hooks.listener.
   static Result<std::unique_ptr<Engine>> open(const std::filesystem::path& directory, const Options& options,
                                               OpenMode mode = OpenMode::kOpenOrCreate, Hooks hooks = {});
+
+  // Opens the store in `directory` without changing a byte of it, as for a backup that shall stay one, a full disk or a
+  // read-only medium. Any number of processes may have it open so, while none has it open for writing. Errors as for
+  // open(), kNotFound if there is no store. What the log holds is kept in memory, and was made durable; a torn tail is
+  // left out and reported to hooks.listener. Calls that would change the store return kClosed.
+  static Result<std::unique_ptr<Engine>> open_read_only(const std::filesystem::path& directory, const Options& options,
+                                                        Hooks hooks = {});
 
   // Commits the batch atomically and returns when it is as durable as asked, visible to every later read. Waits while
   // memory or compaction debt is over its bound. kInvalidArgument if it is empty or over a limit; kConflict if an id

@@ -40,7 +40,7 @@ enum class StatusCode : std::uint8_t {
   kNoSpace,          // free space and retry; nothing was lost
   kBusy,             // locked by another process, or still in use; retry later
   kUnsupported,      // written by a newer version, or a feature not built in
-  kClosed,           // the engine was closed, or refuses writes after an earlier error
+  kClosed,           // the engine was closed, or refuses writes: opened read-only, or after an earlier error
   kLost,             // the event was damaged and is not in the copy that 'hdb repair' made
   kOutOfMemory,      // an allocation failed; the call had no effect, unless the message says "outcome unknown"
 };

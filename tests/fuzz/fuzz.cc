@@ -9,9 +9,8 @@
 
 namespace {
 
-// What decoding may take: twice the input and 64 MiB, whatever lengths the input claims. The largest block takes just
-// that, so there is room for zstd's context and an error's message besides.
-constexpr std::int64_t kMemoryMax = (std::int64_t{64} << 20) + (256 << 10);
+// What decoding may take: twice the input and 64 MiB, whatever lengths the input claims.
+constexpr std::int64_t kMemoryMax = std::int64_t{64} << 20;
 
 // Counts only; targets run in one thread.
 std::atomic<std::int64_t> allocated{0};

@@ -90,6 +90,11 @@ class Lock final : public FileLock {
     const MutexLock lock(disk_->entered());
     if (generation_ == disk_->generation_) disk_->locked_.erase(path_);
   }
+  Status check_place() const override {
+    const MutexLock lock(disk_->entered());
+    if (generation_ != disk_->generation_ || disk_->live_.contains(path_)) return {};
+    return Status::io_error(path_ + ": is gone since it was locked; open the store where it is now");
+  }
 
  private:
   std::shared_ptr<MemoryDisk> disk_;
@@ -282,6 +287,11 @@ Status MemoryEnv::remove(const std::string& path) {
   HDB_TRY(disk_->find(path));
   disk_->change({parent_directory(path), {{path, nullptr}}});
   return {};
+}
+
+Status MemoryEnv::sync_file(const std::string& path) {
+  const auto file = HDB_TRY(open_log(path));
+  return file->sync();
 }
 
 Status MemoryEnv::sync_directory(const std::string& directory) {

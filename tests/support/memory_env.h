@@ -95,6 +95,7 @@ class MemoryEnv final : public Env {
   Status rename(const std::string& from, const std::string& to) override;
   Status link(const std::string& from, const std::string& to) override;
   Status remove(const std::string& path) override;
+  Status sync_file(const std::string& path) override;
   Status sync_directory(const std::string& directory) override;
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override;

@@ -21,15 +21,28 @@ struct TestStore {
   Engine* operator->() const { return engine.get(); }
 };
 
-inline Result<TestStore> open_store(Env& env, const std::string& directory, const Options& options, std::uint64_t seed,
-                                    OpenMode mode = OpenMode::kOpenOrCreate, Hooks hooks = {}) {
-  TestStore store;
+inline Platform make_platform(Env& env, std::uint64_t seed, TestStore& store) {
   store.clock = std::make_unique<ManualClock>();
   auto background = std::make_unique<ManualBackground>(seed);
   store.background = background.get();
-  store.engine = std::make_unique<Engine>(HDB_TRY(Store::open(
-      directory, options, mode, std::move(hooks),
-      Platform{.env = &env, .clock = store.clock.get(), .background = std::move(background), .seed = seed})));
+  return {.env = &env, .clock = store.clock.get(), .background = std::move(background), .seed = seed};
+}
+
+inline Result<TestStore> open_store(Env& env, const std::string& directory, const Options& options, std::uint64_t seed,
+                                    OpenMode mode = OpenMode::kOpenOrCreate, Hooks hooks = {}) {
+  TestStore store;
+  Platform platform = make_platform(env, seed, store);
+  store.engine =
+      std::make_unique<Engine>(HDB_TRY(Store::open(directory, options, mode, std::move(hooks), std::move(platform))));
+  return store;
+}
+
+inline Result<TestStore> open_store_read_only(Env& env, const std::string& directory, const Options& options,
+                                              Hooks hooks = {}) {
+  TestStore store;
+  Platform platform = make_platform(env, /*seed=*/1, store);
+  store.engine = std::make_unique<Engine>(
+      HDB_TRY(Store::open_read_only(directory, options, std::move(hooks), std::move(platform))));
   return store;
 }
 

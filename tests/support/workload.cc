@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/store_copy.h"
 #include "io/file_name.h"
@@ -138,12 +140,47 @@ std::size_t check_prefix(Engine& engine, const std::vector<ModelBatch>& batches)
   return count;
 }
 
+namespace {
+
+// Every file of the store, and what is in it.
+std::vector<std::pair<std::string, Buffer>> files_of(Env& env, const std::string& store) {
+  constexpr std::uint64_t kFileBytesMax = 64u << 20;
+  std::vector<std::pair<std::string, Buffer>> files;
+  for (const std::string& directory : {store, log_directory(store), table_directory(store)}) {
+    const std::vector<std::string> names = env.list(directory).value();
+    for (const std::string& name : names) {
+      const std::string path = directory + "/" + name;
+      if (path == log_directory(store) || path == table_directory(store)) continue;
+      files.emplace_back(path, read_file(env, path, kFileBytesMax).value());
+    }
+  }
+  return files;
+}
+
+// How many batches a read-only open finds, which changes nothing; empty if there is no store.
+std::optional<std::size_t> check_read_only(MemoryEnv& env, const Workload& workload) {
+  if (!env.exists(current_path("store")).value()) return std::nullopt;
+  const auto before = files_of(env, "store");
+  std::size_t found = 0;
+  {
+    const auto store = open_store_read_only(env, "store", workload_options());
+    REQUIRE_MESSAGE(store.ok(), store.status().message());
+    found = check_prefix(*store->engine, workload.batches);
+  }
+  CHECK(files_of(env, "store") == before);
+  return found;
+}
+
+}  // namespace
+
 void check_recovery(MemoryEnv& env, const Workload& workload, std::uint64_t seed) {
   std::size_t found = 0;
+  const std::optional<std::size_t> read = check_read_only(env, workload);
   {
     auto store = open_store(env, "store", workload_options(), seed);
     REQUIRE_MESSAGE(store.ok(), store.status().message());
     found = check_prefix(*store->engine, workload.batches);
+    CHECK(read.value_or(0) == found);
     CHECK(found >= workload.durable_batches);
     const auto appended = (*store)->append(Event{.type = "after"});
     REQUIRE_MESSAGE(appended.ok(), appended.status().message());

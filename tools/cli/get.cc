@@ -55,7 +55,7 @@ Result<ExitCode> run_get(const CLI::App& command, const GetArguments& arguments)
     if (!key.ok()) return usage_error(command, key.status());
     keys.push_back(std::move(key).value());
   }
-  const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
+  const auto engine = HDB_TRY(open_store_read_only(arguments.store, options.value()));
   std::vector<std::string> missing;
   {
     Output output;

@@ -66,7 +66,7 @@ Result<ExitCode> run_query(const CLI::App& command, const QueryArguments& argume
   if (!options.ok()) return usage_error(command, options.status());
   const auto query = make_query(arguments);
   if (!query.ok()) return usage_error(command, query.status());
-  const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
+  const auto engine = HDB_TRY(open_store_read_only(arguments.store, options.value()));
   std::optional<std::string> token;
   {
     EventCursor cursor = HDB_TRY(engine->query(query.value()));

@@ -67,7 +67,7 @@ std::string as_json(const Engine& engine, const Stats& stats) {
 Result<ExitCode> run_stats(const CLI::App& command, const StatsArguments& arguments) {
   const auto options = arguments.store.options();
   if (!options.ok()) return usage_error(command, options.status());
-  const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
+  const auto engine = HDB_TRY(open_store_read_only(arguments.store, options.value()));
   const Stats stats = engine->stats();
   Output output;
   HDB_TRY(output.write(arguments.is_json ? as_json(*engine, stats) : as_lines(*engine, stats)));

@@ -4,6 +4,18 @@
 
 namespace hdb::cli {
 
+namespace {
+
+Hooks hooks() {
+  Hooks hooks;
+  hooks.listener = [](Notice notice, std::string_view text) {
+    if (notice == Notice::kTornTail || notice == Notice::kError) fmt::print(stderr, "hdb: {}\n", text);
+  };
+  return hooks;
+}
+
+}  // namespace
+
 ExitCode usage_error(const CLI::App& command, const Status& error) {
   fmt::print(stderr, "hdb {}: {}; see hdb {} --help\n", command.get_name(), error.message(), command.get_name());
   return ExitCode::kUsage;
@@ -39,11 +51,11 @@ Result<Options> StoreArguments::options() const {
 }
 
 Result<std::unique_ptr<Engine>> open_store(const StoreArguments& arguments, const Options& options, OpenMode mode) {
-  Hooks hooks;
-  hooks.listener = [](Notice notice, std::string_view text) {
-    if (notice == Notice::kTornTail || notice == Notice::kError) fmt::print(stderr, "hdb: {}\n", text);
-  };
-  return Engine::open(arguments.directory, options, mode, std::move(hooks));
+  return Engine::open(arguments.directory, options, mode, hooks());
+}
+
+Result<std::unique_ptr<Engine>> open_store_read_only(const StoreArguments& arguments, const Options& options) {
+  return Engine::open_read_only(arguments.directory, options, hooks());
 }
 
 }  // namespace hdb::cli

@@ -67,5 +67,6 @@ struct StoreArguments {
 
 // Opens the store and reports what the engine has to say (a torn log tail) to standard error.
 Result<std::unique_ptr<Engine>> open_store(const StoreArguments& arguments, const Options& options, OpenMode mode);
+Result<std::unique_ptr<Engine>> open_store_read_only(const StoreArguments& arguments, const Options& options);
 
 }  // namespace hdb::cli

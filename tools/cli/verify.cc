@@ -76,7 +76,7 @@ Result<std::uint64_t> read_keys(const Engine& engine) {
 Result<dump::VerifyResult> verify_files(const std::string& store, const dump::Sink& sink) {
   const std::string lock_path = store + "/LOCK";
   std::unique_ptr<FileLock> lock;
-  if (HDB_TRY(posix_env().exists(lock_path))) lock = HDB_TRY(posix_env().lock(lock_path));
+  if (HDB_TRY(posix_env().exists(lock_path))) lock = HDB_TRY(posix_env().lock_read_only(lock_path));
   return dump::verify_store(posix_env(), store, sink);
 }
 
@@ -99,7 +99,7 @@ Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& argu
         code, fmt::format("{}: {} of {} files are {}; 'hdb-dump verify {}' tells each", arguments.store.directory,
                           files.errors, files.files, what, arguments.store.directory));
   }
-  const auto engine = HDB_TRY(open_store(arguments.store, options.value(), OpenMode::kOpen));
+  const auto engine = HDB_TRY(open_store_read_only(arguments.store, options.value()));
   const EventCounts events = HDB_TRY(read_events(*engine));
   const std::uint64_t keys = HDB_TRY(read_keys(*engine));
   HDB_TRY(engine->close());
