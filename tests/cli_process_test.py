@@ -569,6 +569,8 @@ def test_a_backup_is_restored_byte_for_byte_and_brought_up_to_date(scratch):
     table.write_bytes(content)
     refused(1, [table.name, "offset"], "restore", "--from", copied, "--dir", scratch / "never")
     refused(1, ["unfinished"], "query", "--dir", scratch / "never")
+    check("there already" in ok("backup", "--dir", store, "--to", restored).out, "what was only read is no backup")
+    ok("compact", "--dir", restored)
     refused(1, ["choose"], "backup", "--dir", store, "--to", restored)
     refused(1, ["not a backup"], "restore", "--from", store, "--dir", scratch / "other")
     for here, there, inside in ((store, ".", "new"), (store / "wal", "..", "copy"),
