@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/seeded_defect.h"
+#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
 #include "sstable/verify.h"
 
@@ -11,32 +12,29 @@ namespace hdb {
 
 namespace {
 
-constexpr std::uint64_t kMarkerBytesMax = 64;
-
+using compaction::CopyKind;
 using compaction::TableRef;
 
 class StoreCopy {
  public:
-  StoreCopy(Env& env, std::string from, const compaction::ManifestState& state, std::string to)
+  StoreCopy(Env& env, std::string from, const compaction::ManifestState& state, std::string to, CopyKind kind)
       : env_(env),
         from_(std::move(from)),
         state_(state),
         to_(std::move(to)),
-        store_id_(EventId(state.store_id).to_string()),
+        mark_(copy_of(kind, state.store_id)),
         next_number_(state.next_file_number) {}
 
   // Takes the directory: afterwards it is locked, and is either unfinished or an earlier copy of the same store.
   Status begin(std::uint64_t edit_number) {
-    HDB_TRY(env_.create_directory(to_));
-    lock_ = HDB_TRY(env_.lock(lock_path(to_)));
-    if (HDB_TRY(env_.exists(current_path(to_)))) return check_earlier(edit_number);
-    if (HDB_TRY(env_.exists(unfinished_path(to_)))) return check_unfinished();
-    for (const std::string& name : HDB_TRY(env_.list(to_))) {
-      if (name == "LOCK" || is_temporary_name(name)) continue;
-      return Status::invalid_argument(to_ + ": holds other files (" + name +
-                                      ") and is no backup; choose an empty or a new directory");
+    if (!HDB_TRY(env_.exists(current_path(to_)))) {
+      lock_ = HDB_TRY(compaction::begin_copy(env_, to_, mark_));
+      if (!HDB_TRY(env_.exists(current_path(to_)))) return {};
+    } else {
+      HDB_TRY(check_earlier(edit_number));  // before the lock: what is refused stays as it was
+      lock_ = HDB_TRY(env_.lock(lock_path(to_)));
     }
-    return replace_file(env_, unfinished_path(to_), as_bytes(store_id_));
+    return check_earlier(edit_number);
   }
 
   Status take_tables(BackupMode mode, bool is_verified, BackupReport& report) {
@@ -71,6 +69,8 @@ class StoreCopy {
 
  private:
   Status check_earlier(std::uint64_t edit_number) {
+    // One that was made but for the removal of its mark may have one.
+    if (HDB_TRY(env_.exists(unfinished_path(to_)))) HDB_TRY(check_copy_target(env_, to_, mark_));
     const compaction::Recovered there = HDB_TRY(compaction::recover(env_, to_));
     if (!there.state.is_copy || there.state.store_id != state_.store_id || there.edit_number > edit_number) {
       return Status::invalid_argument(to_ + ": is not an earlier backup of this store; choose another directory");
@@ -78,12 +78,6 @@ class StoreCopy {
     earlier_ = there.state.version;
     next_number_ = std::max({next_number_, there.state.next_file_number, there.manifest.next()});
     return {};
-  }
-
-  Status check_unfinished() {
-    const Buffer marker = HDB_TRY(read_file(env_, unfinished_path(to_), kMarkerBytesMax));
-    if (as_text(bytes_of(marker)) == store_id_) return {};
-    return Status::invalid_argument(to_ + ": is an unfinished backup of another store; choose another directory");
   }
 
   Status take_table(const sstable::TableMeta& table, bool& may_link, BackupReport& report) {
@@ -136,7 +130,7 @@ class StoreCopy {
   const std::string from_;
   const compaction::ManifestState& state_;
   const std::string to_;
-  const std::string store_id_;
+  const compaction::UnfinishedCopy mark_;
   FileNumber next_number_;                              // of the next manifest there
   std::shared_ptr<const compaction::Version> earlier_;  // null: there is no earlier copy
   std::unique_ptr<FileLock> lock_;
@@ -146,7 +140,7 @@ class StoreCopy {
 
 Result<BackupReport> copy_store(Env& env, const std::string& from, const compaction::ManifestState& state,
                                 std::uint64_t edit_number, const std::string& to, BackupMode mode, bool is_verified) {
-  StoreCopy copy(env, from, state, to);
+  StoreCopy copy(env, from, state, to, is_verified ? CopyKind::kRestore : CopyKind::kBackup);
   BackupReport report;
   report.events = state.position_end;
   HDB_TRY(copy.begin(edit_number));
@@ -156,9 +150,7 @@ Result<BackupReport> copy_store(Env& env, const std::string& from, const compact
 }
 
 Result<BackupReport> restore_store(Env& env, const std::string& from, const std::string& to) {
-  if (HDB_TRY(env.exists(unfinished_path(from)))) {
-    return Status::invalid_argument(from + ": is an unfinished backup; run the backup again");
-  }
+  HDB_TRY(compaction::check_finished(env, from));
   const compaction::Recovered recovered = HDB_TRY(compaction::recover(env, from));
   if (!recovered.state.is_copy) {
     return Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");

@@ -56,6 +56,12 @@ void check_holds(Env& env, const std::string& directory, const Model& model) {
   check_equal(*copy.engine, model, keyspaces);
 }
 
+// Empty if there is no such directory.
+std::vector<std::string> names_in(Env& env, const std::string& directory) {
+  const auto names = env.list(directory);
+  return names.ok() ? names.value() : std::vector<std::string>();
+}
+
 // Restores into a new directory and compares.
 void check_restores(Env& env, const std::string& from, const Model& model) {
   std::string to = "restored";
@@ -309,7 +315,7 @@ TEST_CASE(
   CHECK(restore_store(env, "backup", "restored").status().code() == StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("a directory that is not the store's own backup is left alone") {
+TEST_CASE("a directory that is not the store's own backup is left alone, and none is made where it is refused") {
   MemoryEnv env;
   Growing growing(env);
   growing.grow(3);
@@ -322,13 +328,27 @@ TEST_CASE("a directory that is not the store's own backup is left alone") {
   }
   for (const std::string to : {"other", "files", "unfinished", "store", "store/backup"}) {
     CAPTURE(to);
+    const auto before = names_in(env, to);
     const auto made = backup(growing.store, to);
     CHECK(made.status().code() == StatusCode::kInvalidArgument);
     CHECK(made.status().message().find("choose") != std::string_view::npos);
+    CHECK(names_in(env, to) == before);
   }
   CHECK(read_file(env, "files/notes", 100).ok());
   REQUIRE(backup(growing.store, "backup").ok());
-  for (const std::string to : {"other", "files", "store"}) CHECK(!restore_store(env, "backup", to).ok());
+  for (const std::string to : {"other", "files", "unfinished", "store", "backup/restored"}) {
+    CAPTURE(to);
+    const auto before = names_in(env, to);
+    CHECK(!restore_store(env, "backup", to).ok());
+    CHECK(names_in(env, to) == before);
+  }
+  REQUIRE(env.remove("files/notes").ok());
+  REQUIRE(replace_file(env, unfinished_path("files"), as_bytes("repair of " + growing.store->store_id())).ok());
+  for (const Status& refused : {backup(growing.store, "files").status(), restore_store(env, "backup", "files").status(),
+                                restore_store(env, "files", "restored").status()}) {
+    CHECK(refused.message().find("files: is an unfinished repair; ") == 0);
+  }
+  CHECK(names_in(env, "files") == std::vector<std::string>{"UNFINISHED-COPY"});
   const TestStore in_use = opened(env, "other");
   CHECK(restore_store(env, "store", "restored").status().code() == StatusCode::kInvalidArgument);
 }

@@ -262,15 +262,40 @@ TEST_CASE("salvage refuses a target that holds anything, a store that is open, a
   CHECK(dump::salvage_store(*env, "store", {}, nowhere).status().code() == StatusCode::kBusy);
 }
 
+TEST_CASE("a target that a salvage refuses stays as it was, and none is made") {
+  const Saved saved = make_store(true, 17);
+  const auto env = disk_with(saved.files);
+  for (const std::string target : {"other", "unfinished", "theirs"}) REQUIRE(env->create_directory(target).ok());
+  REQUIRE(replace_file(*env, "other/file", as_bytes("x")).ok());
+  REQUIRE(replace_file(*env, unfinished_path("unfinished"), as_bytes("restore of another store")).ok());
+  REQUIRE(replace_file(*env, unfinished_path("theirs"), as_bytes("repair of another store")).ok());
+  const std::vector<std::string> before = env->list(".").value();
+  for (const auto& [target, word] : {std::pair<std::string, std::string>{"other", "file"},
+                                     {"unfinished", "unfinished restore"},
+                                     {"theirs", "unfinished repair of another store"},
+                                     {"store/new", "elsewhere"}}) {
+    CAPTURE(target);
+    const auto names = env->list(target);
+    const Status refused = dump::salvage_store(*env, "store", {.target = target}, [](std::string_view) {}).status();
+    CHECK(refused.code() == StatusCode::kInvalidArgument);
+    CHECK(refused.message().find(word) != std::string_view::npos);
+    CHECK(refused.message().find("choose") != std::string_view::npos);
+    CHECK(env->list(target).ok() == names.ok());
+    if (names.ok()) CHECK(env->list(target).value() == names.value());
+  }
+  CHECK(!dump::salvage_store(*env, "nothing", {.target = "new"}, [](std::string_view) {}).ok());
+  CHECK(env->list(".").value() == before);
+}
+
 TEST_CASE("a store whose lock cannot be asked for is not salvaged: it may be in use") {
   const Saved saved = make_store(true, 18);
   const auto env = disk_with(saved.files);
   const std::uint64_t begin = env->operations();
-  env->fail_at(begin + 1);  // behind the question whether there is a lock
+  env->fail_at(begin + 3);  // behind the questions whether there are a store, a target and a lock
   const Status refused = dump::salvage_store(*env, "store", {.target = "copy"}, [](std::string_view) {}).status();
   CHECK(refused.code() == StatusCode::kIoError);
   CHECK(refused.message().find("store/LOCK") != std::string_view::npos);
-  CHECK(env->operations() == begin + 2);
+  CHECK(env->operations() == begin + 4);
 }
 
 TEST_CASE("what the system refuses for another reason than damage ends a salvage, and is not told as lost") {
@@ -326,6 +351,65 @@ TEST_CASE("a salvage that fails or loses power leaves the damaged store as it wa
     CHECK((*copy)->stats().events >= saved.events.size() - 40);
     CHECK(dump::salvage_store(*env, "copy", {}, [](std::string_view) {}).status().code() == StatusCode::kBusy);
   }
+}
+
+TEST_CASE("a repair that was interrupted can be run again, and until then its target is told to be unfinished") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  const Saved saved = make_store(false, seed);
+  Files files = saved.files;
+  for (auto& [path, bytes] : files) {
+    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
+  }
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  Files whole;
+  dump::SalvageReport report;
+  const auto run_into = [&report](MemoryEnv& env, const std::string& target) {
+    auto made = dump::salvage_store(env, "store", {.target = target}, [](std::string_view) {});
+    if (made.ok()) report = made.value();
+    return made.status();
+  };
+  {
+    const auto env = disk_with(files);
+    begin = env->operations();
+    REQUIRE(run_into(*env, "copy").ok());
+    end = env->operations();
+    whole = files_of(*env, "copy");
+  }
+  std::uint64_t unfinished = 0;
+  // The reads before the first operation on the target take most of them.
+  const std::uint64_t runs = scaled(120);
+  for (std::uint64_t run = 0; run < runs; ++run) {
+    const std::uint64_t fail_at = end - 1 - run * std::min<std::uint64_t>(end - begin, 400) / runs;
+    CAPTURE(fail_at);
+    const auto env = disk_with(files);
+    env->crash_at(fail_at);
+    CHECK(!run_into(*env, "copy").ok());
+    env->crash(seed + fail_at);
+    const bool is_marked = env->exists(unfinished_path("copy")).value();
+    if (is_marked && !env->exists(current_path("copy")).value()) {
+      ++unfinished;
+      const Status opened = open_store(*env, "copy", shrunk(presets::durable()), 5).status();
+      CHECK(opened.message() == "copy: is an unfinished repair; run that again");
+      std::vector<std::string> lines;
+      const auto verified =
+          dump::verify_store(*env, "copy", [&lines](std::string_view line) { lines.emplace_back(line); });
+      REQUIRE(verified.ok());
+      CHECK(verified->errors == 1);
+      CHECK(verified->unfinished == 1);
+      CHECK(lines ==
+            std::vector<std::string>{"error   UNFINISHED-COPY  copy: is an unfinished repair; run that again"});
+      CHECK(dump::salvage_store(*env, "copy", {}, [](std::string_view) {}).status().message() == opened.message());
+    } else if (!is_marked && env->exists(current_path("copy")).value()) {
+      continue;  // it was finished
+    }
+    const Status again = run_into(*env, "copy");
+    REQUIRE_MESSAGE(again.ok(), again.message());
+    CHECK(files_of(*env, "copy") == whole);
+    CHECK(dump::verify_store(*env, "copy", [](std::string_view) {}).value().errors == 0);
+  }
+  CHECK(unfinished > 0);
 }
 
 }  // namespace hdb::test

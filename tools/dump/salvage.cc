@@ -11,6 +11,7 @@
 
 #include "base/seeded_defect.h"
 #include "compaction/merge_iterator.h"
+#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
 #include "sstable/event_block.h"
 #include "sstable/event_table.h"
@@ -101,6 +102,7 @@ class Salvage {
       : env_(env), store_(store), options_(options), sink_(sink) {}
 
   Result<SalvageReport> run() {
+    HDB_TRY(check_ends());
     HDB_TRY(take_lock());
     found_ = HDB_TRY(survey_store(env_, store_));
     report();
@@ -113,6 +115,13 @@ class Salvage {
   }
 
  private:
+  // What would be refused is refused before the store is read, which may take long.
+  Status check_ends() {
+    if (!HDB_TRY(env_.exists(current_path(store_)))) HDB_TRY(compaction::check_finished(env_, store_));
+    if (options_.target.empty()) return {};
+    return compaction::check_copy_target(env_, options_.target, {compaction::CopyKind::kRepair, {}});
+  }
+
   Status take_lock() {
     const std::string path = lock_path(store_);
     if (HDB_TRY(env_.exists(path))) lock_ = HDB_TRY(env_.lock_read_only(path));
@@ -122,7 +131,7 @@ class Salvage {
   Status take() {
     if (!options_.target.empty()) {
       copy_.emplace(env_, options_.target, found_.first_new_number);
-      HDB_TRY(copy_->begin());
+      HDB_TRY(copy_->begin(found_.state.store_id));
     }
     HDB_TRY(take_tables());
     HDB_TRY(take_log());
