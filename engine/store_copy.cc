@@ -37,16 +37,11 @@ class StoreCopy {
     return check_earlier(edit_number);
   }
 
-  Status take_tables(BackupMode mode, bool is_verified, BackupReport& report) {
+  Status take_tables(BackupMode mode, BackupReport& report) {
     HDB_TRY(env_.create_directory(table_directory(to_)));
     HDB_TRY(env_.create_directory(log_directory(to_)));
     bool may_link = mode == BackupMode::kLink;
-    for (const TableRef& table : state_.version->all_tables()) {
-      HDB_TRY(take_table(*table, may_link, report));
-      if (is_verified && !HDB_SEEDED(restore_without_checking)) {
-        HDB_TRY(sstable::verify_table(env_, table_path(to_, table->number), table->number, table.get()));
-      }
-    }
+    for (const TableRef& table : state_.version->all_tables()) HDB_TRY(take_table(*table, may_link, report));
     if (HDB_SEEDED(forget_the_sync_of_copied_names)) return {};
     if (HDB_SEEDED(hard_link_a_mutable_file)) {
       const SegmentNumber newest = state_.log_floor.segment;
@@ -87,8 +82,7 @@ class StoreCopy {
       const TableRef known = earlier_->find(table.number);
       const auto bytes = env_.file_bytes(target);
       if (known != nullptr && *known == table && bytes.ok() && bytes.value() == table.file_bytes) {
-        ++report.tables_kept;
-        return {};
+        return keep_table(source, target, table, report);
       }
     }
     const Status removed = env_.remove(target);
@@ -97,29 +91,61 @@ class StoreCopy {
       const Status linked = env_.link(source, target);
       if (linked.ok()) {
         ++report.tables_linked;
-        return {};
+        return verify(source, table);  // the same file, and what is wrong with it is wrong with the store
       }
       if (linked.code() != StatusCode::kUnsupported) return linked;
       may_link = false;
     }
-    HDB_TRY(copy_table(source, target, table));
+    HDB_TRY(copy_table(source, target, table, report));
     ++report.tables_copied;
-    report.bytes_copied += table.file_bytes;
     return {};
   }
 
-  Status copy_table(const std::string& source, const std::string& target, const sstable::TableMeta& table) {
+  // A table of the earlier copy. One that is damaged there is replaced: by a copy, since a link would lead to what may
+  // be the same file.
+  Status keep_table(const std::string& source, const std::string& target, const sstable::TableMeta& table,
+                    BackupReport& report) {
+    const Status sound = HDB_SEEDED(keep_a_table_without_checking) ? Status() : verify(target, table);
+    if (sound.ok()) {
+      ++report.tables_kept;
+      return {};
+    }
+    if (sound.code() != StatusCode::kCorruption && sound.code() != StatusCode::kIoError) return sound;
+    // Beside it: the rest of the earlier copy may be whole, and an error may have been of this reading only.
+    const std::string replacement = temporary_path(target);
+    HDB_TRY(copy_table(source, replacement, table, report));
+    HDB_TRY(env_.rename(replacement, target));
+    ++report.tables_replaced;
+    return {};
+  }
+
+  // The copy is read back. An error names the file that is to blame.
+  Status copy_table(const std::string& source, const std::string& target, const sstable::TableMeta& table,
+                    BackupReport& report) {
     const std::uint64_t bytes = HDB_TRY(copy_file(env_, source, target));
-    if (bytes == table.file_bytes) return {};
-    return Status::corruption(source + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
-                              std::to_string(table.file_bytes) + "; run 'hdb-dump verify " + from_ + "'");
+    report.bytes_copied += bytes;
+    if (bytes != table.file_bytes) {
+      return Status::corruption(source + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
+                                std::to_string(table.file_bytes) + "; run 'hdb-dump verify " + from_ + "'");
+    }
+    const bool is_unchecked =
+        mark_.kind == CopyKind::kRestore ? HDB_SEEDED(restore_without_checking) : HDB_SEEDED(back_up_without_checking);
+    const Status sound = is_unchecked ? Status() : verify(target, table);
+    if (sound.ok()) return {};
+    HDB_TRY(verify(source, table));
+    return sound.in_context(target + ": was copied from a sound file, but cannot be read back; check the disk");
+  }
+
+  Status verify(const std::string& path, const sstable::TableMeta& table) {
+    return sstable::verify_table(env_, path, table.number, &table);
   }
 
   // Tables of earlier copies, or of attempts that were interrupted.
   Status remove_others() {
     for (const std::string& name : HDB_TRY(env_.list(table_directory(to_)))) {
       const auto number = parse_table_name(name);
-      if (!number || state_.version->find(*number) != nullptr) continue;
+      const bool is_other = number && state_.version->find(*number) == nullptr;
+      if (!is_other && !is_temporary_name(name)) continue;
       HDB_TRY(env_.remove(table_directory(to_) + "/" + name));
     }
     HDB_TRY(env_.sync_directory(table_directory(to_)));
@@ -139,12 +165,12 @@ class StoreCopy {
 }  // namespace
 
 Result<BackupReport> copy_store(Env& env, const std::string& from, const compaction::ManifestState& state,
-                                std::uint64_t edit_number, const std::string& to, BackupMode mode, bool is_verified) {
-  StoreCopy copy(env, from, state, to, is_verified ? CopyKind::kRestore : CopyKind::kBackup);
+                                std::uint64_t edit_number, const std::string& to, BackupMode mode, CopyKind kind) {
+  StoreCopy copy(env, from, state, to, kind);
   BackupReport report;
   report.events = state.position_end;
   HDB_TRY(copy.begin(edit_number));
-  HDB_TRY(copy.take_tables(mode, is_verified, report));
+  HDB_TRY(copy.take_tables(mode, report));
   HDB_TRY(copy.finish(edit_number));
   return report;
 }
@@ -163,7 +189,7 @@ Result<BackupReport> restore_store(Env& env, const std::string& from, const std:
   // Another backup into `from` would delete tables meanwhile.
   std::unique_ptr<FileLock> lock;
   if (HDB_TRY(env.exists(lock_path(from)))) lock = HDB_TRY(env.lock_read_only(lock_path(from)));
-  return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, /*is_verified=*/true);
+  return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, CopyKind::kRestore);
 }
 
 }  // namespace hdb
