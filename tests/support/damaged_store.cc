@@ -6,6 +6,10 @@
 #include <random>
 #include <utility>
 
+#include "io/file_name.h"
+#include "sstable/event_block.h"
+#include "sstable/event_table.h"
+#include "sstable/table_reader.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
 
@@ -133,6 +137,31 @@ Salvaged check_salvage(MemoryEnv& env, const Saved& saved, bool takes_unproved_k
   }
   CHECK(wrong == 0);
   return result;
+}
+
+namespace {
+
+constexpr std::uint64_t kTableCacheBytes = 1u << 20;
+
+FileNumber number_of(const std::string& path) {
+  return parse_table_name(path.substr(path.rfind('/') + 1)).value();
+}
+
+}  // namespace
+
+sstable::BlockHandle properties_of(const Files& files, const std::string& path) {
+  const auto env = disk_with(files);
+  sstable::BlockCache cache(kTableCacheBytes);
+  const auto table = sstable::TableReader::open(*env, path, number_of(path), cache);
+  REQUIRE(table.ok());
+  return table.value()->footer().properties;
+}
+
+sstable::BlockHandle last_event_block_of(const Files& files, const std::string& path) {
+  const auto env = disk_with(files);
+  sstable::BlockCache cache(kTableCacheBytes);
+  const auto table = sstable::EventTable::open(*env, path, number_of(path), cache);
+  return table.ok() ? table.value()->blocks().back().handle : sstable::BlockHandle{};
 }
 
 std::string path_of(const Files& files, const std::string& word) {

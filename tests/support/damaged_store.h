@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "sstable/format.h"
 #include "tests/support/events.h"
 #include "tests/support/memory_env.h"
 #include "tools/dump/salvage.h"
@@ -49,6 +50,11 @@ struct Salvaged {
 // Salvages into "copy", checks that nothing in "store" was changed, that a look without writing tells the same, and
 // that the copy holds what the report says: each event at its place or told lost, and of keys no value they never had.
 Salvaged check_salvage(MemoryEnv& env, const Saved& saved, bool takes_unproved_keys = false);
+
+// Of the table at the path.
+sstable::BlockHandle properties_of(const Files& files, const std::string& path);
+// Empty (of no bytes) if the table is one of keys.
+sstable::BlockHandle last_event_block_of(const Files& files, const std::string& path);
 
 // The first file whose name has the word in it.
 std::string path_of(const Files& files, const std::string& word);

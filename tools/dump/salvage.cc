@@ -38,7 +38,8 @@ constexpr std::uint32_t kKeyspacesMax = 1u << 20;   // to be named anew
 constexpr std::uint64_t kLostEventsMax = 1u << 22;  // beside one for each byte of the store
 constexpr std::uint64_t kChangesBytes = 64u << 20;  // of the log, held until they are a table
 
-// A run of events that can be read: a whole sound table, or a block of a damaged one.
+// A run of events that can be read: a whole sound table, or a block of a damaged one. An empty one says only that all
+// before it was there.
 struct EventRun {
   Position begin = 0;
   Position end = 0;
@@ -161,6 +162,9 @@ class Salvage {
       if (!is_of(table, TableKind::kEvents)) continue;
       if (table.survey.is_sound) levels_[&table.survey] = table.level;
       add_runs(table.survey, runs_);
+      // Where it ended, all of it was: nothing else tells of what is damaged there.
+      const Position end = table.survey.meta->position_end;
+      if (!table.survey.is_sound) runs_.push_back({end, end, &table.survey, nullptr});
     }
     sort(runs_);
     for (const TableInStore& table : found_.unnamed_tables) {
@@ -199,6 +203,7 @@ class Salvage {
     for (const EventRun& run : runs_) {
       if (run.end <= next_position_ || is_beyond_belief(run.begin, run.table->path)) continue;
       HDB_TRY(seek_until(run.begin));
+      if (run.begin == run.end) continue;
       if (run.block == nullptr && run.begin == next_position_) {
         if (copy_) HDB_TRY(copy_->copy(*run.table, level_of(*run.table)));
         last_commit_time_ = std::max(last_commit_time_, run.table->meta->commit_time_max);
