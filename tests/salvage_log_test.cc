@@ -163,6 +163,69 @@ TEST_CASE("what a flush on the way of a recovery put into tables that are damage
   }
 }
 
+TEST_CASE(
+    "what damaged tables lost is taken from segments of the log that were left below its floor, or by a closed one") {
+  for (const bool is_closed : {true, false}) {
+    CAPTURE(is_closed);
+    MemoryEnv env;
+    Saved saved;
+    Files left;
+    {
+      const TestStore store = open_store(env, "store", shrunk(presets::durable()), 7).value();
+      std::mt19937_64 random(3);
+      const auto append_some = [&](int events) {
+        for (; events > 0; --events) {
+          saved.events.push_back(random_event(random));
+          REQUIRE(store->append(saved.events.back().view()).ok());
+        }
+      };
+      append_some(60);
+      REQUIRE(store->flush().ok());
+      append_some(60);
+      left = files_of(env, "store");
+      REQUIRE(store->flush().ok());
+      append_some(5);
+      if (is_closed) REQUIRE(store->close().ok());
+      saved.files = files_of(env, "store");
+    }
+    Files files = saved.files;
+    std::size_t segments = 0;
+    for (const auto& [path, bytes] : left) {
+      if (path.find(".wal") != std::string::npos) segments += files.emplace(path, bytes).second;
+    }
+    if (is_closed) REQUIRE(segments > 0);
+    for (auto& [path, bytes] : files) {
+      if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
+    }
+    for (const bool is_manifest_there : {true, false}) {
+      CAPTURE(is_manifest_there);
+      Files damaged = files;
+      if (!is_manifest_there) damaged.erase(path_of(damaged, "MANIFEST"));
+      const auto disk = disk_with(damaged);
+      const dump::SalvageReport report = check_salvage(*disk, saved).report;
+      CHECK(report.is_manifest_sound == is_manifest_there);
+      CHECK(report.events + report.lost_events() == saved.events.size());
+      // Of the second table the log still has all.
+      for (const dump::LostPositions& lost : report.lost_positions) CHECK(lost.end <= (is_closed ? 125 : 60));
+      for (const dump::LostPositions& lost : report.lost_positions) CHECK((lost.begin < 60 || lost.begin >= 120));
+      // With its last group damaged, all but that.
+      for (auto& [path, bytes] : damaged) {
+        if (!left.contains(path) || path.find(".wal") == std::string::npos) continue;
+        std::size_t last = 0;
+        for (std::size_t at = 0; at + 4 <= bytes.size(); at += 8) {
+          if (as_text(bytes_of(bytes).subspan(at, 4)) == "HGRP") last = at;
+        }
+        REQUIRE(last > 0);
+        bytes[last + 100] ^= std::byte{1};
+      }
+      const auto again = disk_with(damaged);
+      const dump::SalvageReport less = check_salvage(*again, saved).report;
+      CHECK(less.events + less.lost_events() == saved.events.size());
+      CHECK(less.lost_events() <= report.lost_events() + 1);
+    }
+  }
+}
+
 TEST_CASE("a segment of another store is damage, and tells nothing of this one") {
   const Saved saved = make_store(false, 31);
   const Saved other = make_store(false, 32);
