@@ -363,6 +363,30 @@ TEST_CASE("what the system refuses for another reason than damage ends a salvage
   CHECK(refused > 0);
 }
 
+TEST_CASE("a file that may not be read ends a salvage, which names it and tells nothing of it as damaged or lost") {
+  for (const bool is_closed : {true, false}) {
+    Files files = make_store(is_closed, 18).files;
+    const std::string manifest = path_of(files, "MANIFEST");
+    for (auto file = files.begin(); file != files.end(); ++file) {
+      const std::string& path = file->first;
+      if (path == lock_path("store")) continue;
+      if (path > manifest) files.erase(manifest);  // of the rest without it
+      const auto env = disk_with(files);
+      CAPTURE(path);
+      env->deny(path);
+      std::vector<std::string> lines;
+      const Status refused = dump::salvage_store(*env, "store", {.target = "copy"}, [&lines](std::string_view line) {
+                               lines.emplace_back(line);
+                             }).status();
+      env->heal();
+      CHECK(refused.code() == StatusCode::kIoError);
+      CHECK(refused.message().find(path + ": open: Permission denied") != std::string_view::npos);
+      CHECK(lines.empty());
+      CHECK(!env->exists("copy").value());
+    }
+  }
+}
+
 TEST_CASE("a salvage that fails or loses power leaves the damaged store as it was, and no half store") {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);

@@ -488,7 +488,8 @@ class Salvage {
       return entries->status();
     }
     const auto opened = env_.open(table.path);
-    if (!opened.ok()) return {};  // told by the survey, which lists no block then
+    // What could not be opened was told by the survey, which lists no block then.
+    if (!opened.ok()) return table.blocks.empty() ? Status() : opened.status();
     for (const SurveyedBlock& listed : table.blocks) {
       if (!listed.is_intact) {
         lost_end = &listed.last_key;
