@@ -137,6 +137,7 @@ class Salvage {
     HDB_TRY(take_tables());
     HDB_TRY(take_log());
     HDB_TRY(take_keys());
+    doubt_keyspaces();
     return copy_ ? finish() : Status();
   }
 
@@ -408,7 +409,12 @@ class Salvage {
     std::sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
       return compare_entries(bytes_of(a.key), a.sequence, bytes_of(b.key), b.sequence) < 0;
     });
-    if (takes_keys()) {
+    if (!takes_keys()) {
+      report_.unproved_key_versions += std::erase_if(changes_, [this](const Change& change) {
+        return !is_log_proved() || change.sequence < found_.log.intact_from;
+      });
+    }
+    if (!changes_.empty()) {
       report_.key_versions += changes_.size();
       if (copy_) {
         const Status written = copy_->add_keys(0, [this](sstable::KeyTableBuilder& builder) -> Status {
@@ -419,8 +425,6 @@ class Salvage {
         });
         HDB_TRY(written);
       }
-    } else {
-      report_.unproved_key_versions += changes_.size();
     }
     changes_.clear();
     changes_bytes_ = 0;
@@ -428,10 +432,11 @@ class Salvage {
   }
 
   // --- keys
-  bool takes_keys() const {
-    const bool is_proved = found_.is_manifest_sound && found_.log.lost_changes == 0 && !found_.log.is_end_lost;
-    return is_proved || options_.takes_unproved_keys;
-  }
+  // Of tables: the log may have lost a newer version of any key.
+  bool takes_keys() const { return (is_log_proved() && found_.log.lost_changes == 0) || options_.takes_unproved_keys; }
+
+  // Whether nothing newer can be lost than what the log has behind what it lost.
+  bool is_log_proved() const { return found_.is_manifest_sound && !found_.log.is_end_lost; }
 
   // Tables come newest first: what is doubtful in a table are the keys that newer ones lost.
   Status take_keys() {
@@ -566,6 +571,20 @@ class Salvage {
   }
 
   // --- the end
+  // Those of which keys are lost or left out, or may be.
+  void doubt_keyspaces() {
+    report_.is_every_keyspace_doubtful = !found_.is_manifest_sound;
+    const bool is_any_key_doubtful = found_.log.is_end_lost || found_.log.lost_changes > 0;
+    for (const auto& keyspace : found_.state.keyspaces) {
+      const auto holds = [&keyspace](const DoubtfulKeys& keys) {
+        return keyspace_of(bytes_of(keys.from)) <= keyspace.id && keyspace.id <= keyspace_of(bytes_of(keys.to));
+      };
+      const auto& lost = report_.doubtful_keys;
+      if (!is_any_key_doubtful && found_.is_manifest_sound && std::none_of(lost.begin(), lost.end(), holds)) continue;
+      report_.doubtful_keyspaces.push_back(keyspace.name);
+    }
+  }
+
   Status finish() {
     ManifestState state = found_.state;
     for (const auto& added : copy_->edit().added) {
@@ -650,9 +669,22 @@ class Salvage {
       sink_("left    " + std::to_string(report_.unproved_key_versions) +
             " versions of keys out: nothing proves that they are the newest");
     }
+    tell_keyspaces();
     if (report_.torn_bytes > 0) {
       sink_("torn    " + std::to_string(report_.torn_bytes) +
             " bytes at the end of the log, as an open would cut them");
+    }
+  }
+
+  void tell_keyspaces() const {
+    const std::string what =
+        options_.takes_unproved_keys ? "may be missing, or older than they were, " : "may be missing ";
+    if (report_.is_every_keyspace_doubtful) {
+      sink_("doubt   keys " + what + "in every keyspace, and names of keyspaces may be lost");
+    } else if (!report_.doubtful_keyspaces.empty()) {
+      std::string names;
+      for (const std::string& name : report_.doubtful_keyspaces) names += (names.empty() ? "" : ", ") + name;
+      sink_("doubt   keys " + what + "in keyspaces: " + names);
     }
   }
 

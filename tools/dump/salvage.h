@@ -4,9 +4,9 @@
 // lost one leaves a record of its own there (RecordKind::kLost). A version of a key is taken if its checksum is right
 // and no newer version of the key can have been in what is damaged.
 //
-// Nothing of keyspaces is proved where the log lost changes or its end, since nobody knows of which keys; nor without a
-// sound manifest (survey_store.h), since nobody knows which tables were live, and an old one may hold values that were
-// erased since.
+// Where the log lost changes, nobody knows of which keys: proved is only what it changed since. Where it lost its end,
+// nothing of keyspaces is; nor without a sound manifest (survey_store.h), since nobody knows which tables were live,
+// and an old one may hold values that were erased since.
 #pragma once
 
 #include <cstdint>
@@ -32,11 +32,13 @@ struct SalvageReport {
   std::vector<LostPositions> lost_before;  // since an earlier repair
   std::uint64_t key_versions = 0;          // taken
   std::vector<DoubtfulKeys> doubtful_keys;
-  std::uint64_t lost_key_versions = 0;      // in damaged parts of tables
-  std::uint64_t unproved_key_versions = 0;  // left out, though intact
-  std::uint64_t lost_changes = 0;           // of keys, in damaged parts of the log
-  bool is_log_end_lost = false;             // more may have been committed behind it: how much, nothing tells
-  std::uint64_t torn_bytes = 0;             // of the log's tail, as the next open would cut them
+  std::uint64_t lost_key_versions = 0;          // in damaged parts of tables
+  std::uint64_t unproved_key_versions = 0;      // left out, though intact
+  std::uint64_t lost_changes = 0;               // of keys, in damaged parts of the log
+  bool is_log_end_lost = false;                 // more may have been committed behind it: how much, nothing tells
+  std::vector<std::string> doubtful_keyspaces;  // names: keys are lost or left out there, or may be
+  bool is_every_keyspace_doubtful = false;      // also such as nothing names any more
+  std::uint64_t torn_bytes = 0;                 // of the log's tail, as the next open would cut them
   std::vector<Damage> damages;
 
   std::uint64_t lost_events() const noexcept;
