@@ -68,6 +68,41 @@ TEST_CASE("without its manifest a store still knows how many events a table lost
   }
 }
 
+TEST_CASE(
+    "without manifest and properties a table is known by its neighbours, and left out and told where it has none") {
+  for (const bool is_closed : {true, false}) {
+    const Saved saved = make_store(is_closed, 7);
+    std::size_t placed = 0;
+    std::size_t left_out = 0;
+    for (const auto& [path, bytes] : saved.files) {
+      if (path.find(".sst") == std::string::npos || last_event_block_of(saved.files, path).bytes == 0) continue;
+      CAPTURE(is_closed);
+      CAPTURE(path);
+      Files files = saved.files;
+      files.erase(path_of(saved.files, "MANIFEST"));
+      files[path][properties_of(files, path).offset] ^= std::byte{1};
+      const auto env = disk_with(files);
+      const Salvaged salvaged = check_salvage(*env, saved);
+      const dump::SalvageReport& report = salvaged.report;
+      CHECK(report.lost_events() == 0);
+      CHECK(report.events + report.unplaced_events == saved.events.size());
+      ++(report.unplaced_events == 0 ? placed : left_out);
+      const bool is_told = std::any_of(salvaged.lines.begin(), salvaged.lines.end(), [](const std::string& line) {
+        return line.find("nothing proves which positions they had") != std::string::npos;
+      });
+      CHECK(is_told == (report.unplaced_events > 0));
+      // With a block that cannot be read as well, nothing tells how many there were.
+      files[path][10] ^= std::byte{1};
+      const auto worse = disk_with(files);
+      const dump::SalvageReport less = check_salvage(*worse, saved).report;
+      CHECK(less.unplaced_events == 0);
+      CHECK(less.events < saved.events.size());
+    }
+    CHECK(placed > 1);
+    CHECK(left_out == (is_closed ? 1 : 0));
+  }
+}
+
 TEST_CASE("a damaged CURRENT costs nothing: the only manifest is the one it named") {
   for (const bool is_closed : {true, false}) {
     for (const bool is_removed : {true, false}) {

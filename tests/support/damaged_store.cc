@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 #include <utility>
 
@@ -60,6 +61,7 @@ Saved make_store(bool is_closed, std::uint64_t seed) {
           saved.last[key] = change.value;
           batch.changes.push_back(std::move(change));
         }
+        store.clock->advance(std::chrono::milliseconds(1));  // so that commit times tell batches apart
         REQUIRE(append(*store.engine, batch, Durability::kSync).ok());
         saved.events.insert(saved.events.end(), batch.events.begin(), batch.events.end());
       }

@@ -144,6 +144,7 @@ class Salvage {
   void report() {
     report_.is_manifest_sound = found_.is_manifest_sound;
     report_.damages = found_.damages;
+    report_.unplaced_events = found_.unplaced_events;
     for (const TableInStore& table : found_.tables) {
       const auto& lost = table.survey.lost_before;
       report_.lost_before.insert(report_.lost_before.end(), lost.begin(), lost.end());
@@ -747,6 +748,9 @@ std::string summary_of(const SalvageReport& report) {
     text += "lost: " + std::to_string(report.lost_events()) + " events, " +
             std::to_string(report.lost_key_versions + report.lost_changes) + " versions of keys; " +
             std::to_string(report.damaged_bytes()) + " bytes cannot be read";
+  }
+  if (report.unplaced_events > 0) {
+    text += "; left out: " + std::to_string(report.unplaced_events) + " events whose positions nothing proves";
   }
   if (report.is_log_end_lost) text += "; the end of the log is lost, and nothing tells how much it held";
   if (report.unproved_key_versions > 0) {

@@ -30,6 +30,7 @@ struct SalvageReport {
   std::uint64_t events = 0;  // intact, those that are lost since an earlier repair included
   std::vector<LostPositions> lost_positions;
   std::vector<LostPositions> lost_before;  // since an earlier repair
+  std::uint64_t unplaced_events = 0;       // not taken: they can be read, but nothing proves which positions they had
   std::uint64_t key_versions = 0;          // taken
   std::vector<DoubtfulKeys> doubtful_keys;
   std::uint64_t lost_key_versions = 0;          // in damaged parts of tables

@@ -287,7 +287,10 @@ class TableSurvey {
     }
     if (!table_.meta) table_.meta = said;
     if (!table_.meta) {
+      if (list_unplaced(found)) return {};
       table_.blocks.clear();
+      table_.lost_before.clear();
+      table_.unplaced_events = 0;
       add_damage(table_.path + ": nothing tells what the table held", 0);
       return {};
     }
@@ -305,12 +308,26 @@ class TableSurvey {
     return {};
   }
 
+  // All events, if the index that follows them was found, and each of their blocks is intact.
+  bool list_unplaced(const std::vector<Found>& found) {
+    const bool has_all =
+        std::any_of(found.begin(), found.end(), [](const Found& at) { return at.kind == BlockKind::kEventIndex; });
+    if (!has_all) return false;
+    for (const Found& at : found) {
+      if (!list_found(at, table_.unplaced_events).ok()) return false;
+    }
+    return table_.unplaced_events > 0;
+  }
+
   // A block that the scan found; if of events, its first is at `position`, which moves behind its last.
   Status list_found(const Found& at, Position& position) {
     if (at.kind == BlockKind::kEventData) {
       Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
       const sstable::EventBlock block = HDB_TRY(sstable::EventBlock::decode(std::move(raw)));
+      if (block.count() == 0) return Status::corruption("the block has no events");
       note_lost_before(table_, block, position);
+      if (table_.blocks.empty()) table_.commit_time_min = block.commit_time(0);
+      table_.commit_time_max = block.commit_time(block.count() - 1);
       table_.blocks.push_back({at.handle, true, position, block.count(), {}});
       position += block.count();
     } else if (at.kind == BlockKind::kKeyData) {
