@@ -110,7 +110,8 @@ class Salvage {
     plan_events();
     plan_keys();
     const Status taken = take();
-    tell();  // of an interrupted one too: what is damaged is known
+    report_.position_end = next_position_;
+    tell(report_, found_.state, sink_);  // of an interrupted one too: what is damaged is known
     HDB_TRY(taken);
     return std::move(report_);
   }
@@ -143,6 +144,7 @@ class Salvage {
 
   void report() {
     report_.is_manifest_sound = found_.is_manifest_sound;
+    report_.has_unproved_keys = options_.takes_unproved_keys;
     report_.damages = found_.damages;
     report_.unplaced_events = found_.unplaced_events;
     for (const TableInStore& table : found_.tables) {
@@ -619,76 +621,6 @@ class Salvage {
     return {};
   }
 
-  std::string key_text(const Buffer& stored) const {
-    if (stored.size() < kKeyspacePrefixBytes) return "?";
-    const std::uint32_t id = load_be32(stored.data());
-    std::string name = std::to_string(id);
-    for (const auto& keyspace : found_.state.keyspaces) {
-      if (keyspace.id == id) name = keyspace.name;
-    }
-    return name + "/" + printable(bytes_of(stored).subspan(kKeyspacePrefixBytes));
-  }
-
-  static std::string printable(ByteView bytes) {
-    constexpr std::size_t kShown = 64;
-    static constexpr char kDigits[] = "0123456789abcdef";
-    std::string text;
-    for (const std::byte byte : bytes.first(std::min(bytes.size(), kShown))) {
-      const auto letter = static_cast<unsigned char>(byte);
-      if (letter >= 0x20 && letter < 0x7f && letter != '\\') {
-        text += static_cast<char>(letter);
-      } else {
-        text += {'\\', 'x', kDigits[letter >> 4], kDigits[letter & 15]};
-      }
-    }
-    return bytes.size() > kShown ? text + "..." : text;
-  }
-
-  void tell() const {
-    for (const Damage& damage : report_.damages) {
-      sink_("damaged " + damage.what + (damage.bytes > 0 ? " (" + std::to_string(damage.bytes) + " bytes)" : ""));
-    }
-    for (const LostPositions& lost : report_.lost_positions) {
-      sink_("lost    positions " + std::to_string(lost.begin) + " to " + std::to_string(lost.end - 1) + ": " +
-            std::to_string(lost.end - lost.begin) + " events");
-    }
-    for (const DoubtfulKeys& keys : report_.doubtful_keys) {
-      sink_("lost    versions of keys " + key_text(keys.from) + " to " + key_text(keys.to));
-    }
-    for (const LostPositions& lost : report_.lost_before) {
-      sink_("lost before positions " + std::to_string(lost.begin) + " to " + std::to_string(lost.end - 1) + ": " +
-            std::to_string(lost.end - lost.begin) + " events, since an earlier repair");
-    }
-    if (report_.lost_changes > 0) {
-      sink_("lost    " + std::to_string(report_.lost_changes) + " changes of keys in the log: nothing tells of which");
-    }
-    if (report_.is_log_end_lost) {
-      sink_("lost    what the log held behind position " + std::to_string(next_position_) +
-            ", if anything: nothing tells how much");
-    }
-    if (report_.unproved_key_versions > 0) {
-      sink_("left    " + std::to_string(report_.unproved_key_versions) +
-            " versions of keys out: nothing proves that they are the newest");
-    }
-    tell_keyspaces();
-    if (report_.torn_bytes > 0) {
-      sink_("torn    " + std::to_string(report_.torn_bytes) +
-            " bytes at the end of the log, as an open would cut them");
-    }
-  }
-
-  void tell_keyspaces() const {
-    const std::string what =
-        options_.takes_unproved_keys ? "may be missing, or older than they were, " : "may be missing ";
-    if (report_.is_every_keyspace_doubtful) {
-      sink_("doubt   keys " + what + "in every keyspace, and names of keyspaces may be lost");
-    } else if (!report_.doubtful_keyspaces.empty()) {
-      std::string names;
-      for (const std::string& name : report_.doubtful_keyspaces) names += (names.empty() ? "" : ", ") + name;
-      sink_("doubt   keys " + what + "in keyspaces: " + names);
-    }
-  }
-
   Env& env_;
   const std::string& store_;
   const SalvageOptions& options_;
@@ -714,52 +646,6 @@ class Salvage {
 };
 
 }  // namespace
-
-std::uint64_t SalvageReport::lost_events() const noexcept {
-  std::uint64_t lost = 0;
-  for (const LostPositions& range : lost_positions) lost += range.end - range.begin;
-  return lost;
-}
-
-std::uint64_t SalvageReport::lost_before_events() const noexcept {
-  std::uint64_t lost = 0;
-  for (const LostPositions& range : lost_before) lost += range.end - range.begin;
-  return lost;
-}
-
-std::uint64_t SalvageReport::damaged_bytes() const noexcept {
-  std::uint64_t bytes = 0;
-  for (const Damage& damage : damages) bytes += damage.bytes;
-  return bytes;
-}
-
-bool SalvageReport::is_whole() const noexcept {
-  return damages.empty() && lost_positions.empty() && doubtful_keys.empty() && lost_key_versions == 0 &&
-         unproved_key_versions == 0 && lost_changes == 0 && !is_log_end_lost;
-}
-
-std::string summary_of(const SalvageReport& report) {
-  const std::uint64_t lost_before = report.lost_before_events();
-  std::string text = std::to_string(report.events - lost_before) + " events and " +
-                     std::to_string(report.key_versions) + " versions of keys are intact; ";
-  if (report.is_whole()) {
-    text += "nothing is lost";
-  } else {
-    text += "lost: " + std::to_string(report.lost_events()) + " events, " +
-            std::to_string(report.lost_key_versions + report.lost_changes) + " versions of keys; " +
-            std::to_string(report.damaged_bytes()) + " bytes cannot be read";
-  }
-  if (report.unplaced_events > 0) {
-    text += "; left out: " + std::to_string(report.unplaced_events) + " events whose positions nothing proves";
-  }
-  if (report.is_log_end_lost) text += "; the end of the log is lost, and nothing tells how much it held";
-  if (report.unproved_key_versions > 0) {
-    text += "; left out: " + std::to_string(report.unproved_key_versions) +
-            " versions of keys that may not be the newest (--unproved-keys takes them)";
-  }
-  if (lost_before > 0) text += "; " + std::to_string(lost_before) + " events were lost before an earlier repair";
-  return text;
-}
 
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink) {
