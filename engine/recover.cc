@@ -4,6 +4,7 @@
 
 #include "base/checksum.h"
 #include "base/seeded_defect.h"
+#include "compaction/unfinished_copy.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
@@ -90,8 +91,7 @@ Status Store::already_a_store() const {
 }
 
 Status Store::check_unfinished() {
-  if (!HDB_TRY(env_.exists(unfinished_path(directory_)))) return {};
-  return Status::invalid_argument(directory_ + ": is an unfinished backup or restore; run that again");
+  return compaction::check_finished(env_, directory_);
 }
 
 Status Store::check_creatable() {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/seeded_defect.h"
+#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
 #include "sstable/verify.h"
 
@@ -11,44 +12,36 @@ namespace hdb {
 
 namespace {
 
-constexpr std::uint64_t kMarkerBytesMax = 64;
-
+using compaction::CopyKind;
 using compaction::TableRef;
 
 class StoreCopy {
  public:
-  StoreCopy(Env& env, std::string from, const compaction::ManifestState& state, std::string to)
+  StoreCopy(Env& env, std::string from, const compaction::ManifestState& state, std::string to, CopyKind kind)
       : env_(env),
         from_(std::move(from)),
         state_(state),
         to_(std::move(to)),
-        store_id_(EventId(state.store_id).to_string()),
+        mark_(copy_of(kind, state.store_id)),
         next_number_(state.next_file_number) {}
 
   // Takes the directory: afterwards it is locked, and is either unfinished or an earlier copy of the same store.
   Status begin(std::uint64_t edit_number) {
-    HDB_TRY(env_.create_directory(to_));
-    lock_ = HDB_TRY(env_.lock(lock_path(to_)));
-    if (HDB_TRY(env_.exists(current_path(to_)))) return check_earlier(edit_number);
-    if (HDB_TRY(env_.exists(unfinished_path(to_)))) return check_unfinished();
-    for (const std::string& name : HDB_TRY(env_.list(to_))) {
-      if (name == "LOCK" || is_temporary_name(name)) continue;
-      return Status::invalid_argument(to_ + ": holds other files (" + name +
-                                      ") and is no backup; choose an empty or a new directory");
+    if (!HDB_TRY(env_.exists(current_path(to_)))) {
+      lock_ = HDB_TRY(compaction::begin_copy(env_, to_, mark_));
+      if (!HDB_TRY(env_.exists(current_path(to_)))) return {};
+    } else {
+      HDB_TRY(check_earlier(edit_number));  // before the lock: what is refused stays as it was
+      lock_ = HDB_TRY(env_.lock(lock_path(to_)));
     }
-    return replace_file(env_, unfinished_path(to_), as_bytes(store_id_));
+    return check_earlier(edit_number);
   }
 
-  Status take_tables(BackupMode mode, bool is_verified, BackupReport& report) {
+  Status take_tables(BackupMode mode, BackupReport& report) {
     HDB_TRY(env_.create_directory(table_directory(to_)));
     HDB_TRY(env_.create_directory(log_directory(to_)));
     bool may_link = mode == BackupMode::kLink;
-    for (const TableRef& table : state_.version->all_tables()) {
-      HDB_TRY(take_table(*table, may_link, report));
-      if (is_verified && !HDB_SEEDED(restore_without_checking)) {
-        HDB_TRY(sstable::verify_table(env_, table_path(to_, table->number), table->number, table.get()));
-      }
-    }
+    for (const TableRef& table : state_.version->all_tables()) HDB_TRY(take_table(*table, may_link, report));
     if (HDB_SEEDED(forget_the_sync_of_copied_names)) return {};
     if (HDB_SEEDED(hard_link_a_mutable_file)) {
       const SegmentNumber newest = state_.log_floor.segment;
@@ -71,6 +64,8 @@ class StoreCopy {
 
  private:
   Status check_earlier(std::uint64_t edit_number) {
+    // One that was made but for the removal of its mark may have one.
+    if (HDB_TRY(env_.exists(unfinished_path(to_)))) HDB_TRY(check_copy_target(env_, to_, mark_));
     const compaction::Recovered there = HDB_TRY(compaction::recover(env_, to_));
     if (!there.state.is_copy || there.state.store_id != state_.store_id || there.edit_number > edit_number) {
       return Status::invalid_argument(to_ + ": is not an earlier backup of this store; choose another directory");
@@ -80,12 +75,6 @@ class StoreCopy {
     return {};
   }
 
-  Status check_unfinished() {
-    const Buffer marker = HDB_TRY(read_file(env_, unfinished_path(to_), kMarkerBytesMax));
-    if (as_text(bytes_of(marker)) == store_id_) return {};
-    return Status::invalid_argument(to_ + ": is an unfinished backup of another store; choose another directory");
-  }
-
   Status take_table(const sstable::TableMeta& table, bool& may_link, BackupReport& report) {
     const std::string source = table_path(from_, table.number);
     const std::string target = table_path(to_, table.number);
@@ -93,8 +82,7 @@ class StoreCopy {
       const TableRef known = earlier_->find(table.number);
       const auto bytes = env_.file_bytes(target);
       if (known != nullptr && *known == table && bytes.ok() && bytes.value() == table.file_bytes) {
-        ++report.tables_kept;
-        return {};
+        return keep_table(source, target, table, report);
       }
     }
     const Status removed = env_.remove(target);
@@ -103,29 +91,61 @@ class StoreCopy {
       const Status linked = env_.link(source, target);
       if (linked.ok()) {
         ++report.tables_linked;
-        return {};
+        return verify(source, table);  // the same file, and what is wrong with it is wrong with the store
       }
       if (linked.code() != StatusCode::kUnsupported) return linked;
       may_link = false;
     }
-    HDB_TRY(copy_table(source, target, table));
+    HDB_TRY(copy_table(source, target, table, report));
     ++report.tables_copied;
-    report.bytes_copied += table.file_bytes;
     return {};
   }
 
-  Status copy_table(const std::string& source, const std::string& target, const sstable::TableMeta& table) {
+  // A table of the earlier copy. One that is damaged there is replaced: by a copy, since a link would lead to what may
+  // be the same file.
+  Status keep_table(const std::string& source, const std::string& target, const sstable::TableMeta& table,
+                    BackupReport& report) {
+    const Status sound = HDB_SEEDED(keep_a_table_without_checking) ? Status() : verify(target, table);
+    if (sound.ok()) {
+      ++report.tables_kept;
+      return {};
+    }
+    if (sound.code() != StatusCode::kCorruption && sound.code() != StatusCode::kIoError) return sound;
+    // Beside it: the rest of the earlier copy may be whole, and an error may have been of this reading only.
+    const std::string replacement = temporary_path(target);
+    HDB_TRY(copy_table(source, replacement, table, report));
+    HDB_TRY(env_.rename(replacement, target));
+    ++report.tables_replaced;
+    return {};
+  }
+
+  // The copy is read back. An error names the file that is to blame.
+  Status copy_table(const std::string& source, const std::string& target, const sstable::TableMeta& table,
+                    BackupReport& report) {
     const std::uint64_t bytes = HDB_TRY(copy_file(env_, source, target));
-    if (bytes == table.file_bytes) return {};
-    return Status::corruption(source + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
-                              std::to_string(table.file_bytes) + "; run 'hdb-dump verify " + from_ + "'");
+    report.bytes_copied += bytes;
+    if (bytes != table.file_bytes) {
+      return Status::corruption(source + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
+                                std::to_string(table.file_bytes) + "; run 'hdb-dump verify " + from_ + "'");
+    }
+    const bool is_unchecked =
+        mark_.kind == CopyKind::kRestore ? HDB_SEEDED(restore_without_checking) : HDB_SEEDED(back_up_without_checking);
+    const Status sound = is_unchecked ? Status() : verify(target, table);
+    if (sound.ok()) return {};
+    HDB_TRY(verify(source, table));
+    return sound.in_context(target + ": was copied from a sound file, but cannot be read back; check the disk");
+  }
+
+  Status verify(const std::string& path, const sstable::TableMeta& table) {
+    return sstable::verify_table(env_, path, table.number, &table);
   }
 
   // Tables of earlier copies, or of attempts that were interrupted.
   Status remove_others() {
     for (const std::string& name : HDB_TRY(env_.list(table_directory(to_)))) {
       const auto number = parse_table_name(name);
-      if (!number || state_.version->find(*number) != nullptr) continue;
+      const bool is_other = number && state_.version->find(*number) == nullptr;
+      if (!is_other && !is_temporary_name(name)) continue;
       HDB_TRY(env_.remove(table_directory(to_) + "/" + name));
     }
     HDB_TRY(env_.sync_directory(table_directory(to_)));
@@ -136,7 +156,7 @@ class StoreCopy {
   const std::string from_;
   const compaction::ManifestState& state_;
   const std::string to_;
-  const std::string store_id_;
+  const compaction::UnfinishedCopy mark_;
   FileNumber next_number_;                              // of the next manifest there
   std::shared_ptr<const compaction::Version> earlier_;  // null: there is no earlier copy
   std::unique_ptr<FileLock> lock_;
@@ -145,20 +165,18 @@ class StoreCopy {
 }  // namespace
 
 Result<BackupReport> copy_store(Env& env, const std::string& from, const compaction::ManifestState& state,
-                                std::uint64_t edit_number, const std::string& to, BackupMode mode, bool is_verified) {
-  StoreCopy copy(env, from, state, to);
+                                std::uint64_t edit_number, const std::string& to, BackupMode mode, CopyKind kind) {
+  StoreCopy copy(env, from, state, to, kind);
   BackupReport report;
   report.events = state.position_end;
   HDB_TRY(copy.begin(edit_number));
-  HDB_TRY(copy.take_tables(mode, is_verified, report));
+  HDB_TRY(copy.take_tables(mode, report));
   HDB_TRY(copy.finish(edit_number));
   return report;
 }
 
 Result<BackupReport> restore_store(Env& env, const std::string& from, const std::string& to) {
-  if (HDB_TRY(env.exists(unfinished_path(from)))) {
-    return Status::invalid_argument(from + ": is an unfinished backup; run the backup again");
-  }
+  HDB_TRY(compaction::check_finished(env, from));
   const compaction::Recovered recovered = HDB_TRY(compaction::recover(env, from));
   if (!recovered.state.is_copy) {
     return Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");
@@ -171,7 +189,7 @@ Result<BackupReport> restore_store(Env& env, const std::string& from, const std:
   // Another backup into `from` would delete tables meanwhile.
   std::unique_ptr<FileLock> lock;
   if (HDB_TRY(env.exists(lock_path(from)))) lock = HDB_TRY(env.lock_read_only(lock_path(from)));
-  return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, /*is_verified=*/true);
+  return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, CopyKind::kRestore);
 }
 
 }  // namespace hdb

@@ -17,7 +17,7 @@ namespace hdb {
 std::string lock_path(const std::string& store);
 std::string current_path(const std::string& store);
 std::string reserve_path(const std::string& store);
-std::string unfinished_path(const std::string& store);  // there while a backup or a restore is being made
+std::string unfinished_path(const std::string& store);  // there while a copy of a store is being made
 std::string manifest_name(FileNumber number);           // "MANIFEST-000007"
 std::string manifest_path(const std::string& store, FileNumber number);
 std::string log_directory(const std::string& store);

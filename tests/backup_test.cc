@@ -56,6 +56,23 @@ void check_holds(Env& env, const std::string& directory, const Model& model) {
   check_equal(*copy.engine, model, keyspaces);
 }
 
+// Empty if there is no such directory.
+std::vector<std::string> names_in(Env& env, const std::string& directory) {
+  const auto names = env.list(directory);
+  return names.ok() ? names.value() : std::vector<std::string>();
+}
+
+// Does the work with power lost at its operation `crash_at` - 1. With 0 it is not, and `operations` is set to one more
+// than there are, which ends a loop that begins with 0.
+template <typename Work>
+void with_power_loss(MemoryEnv& env, std::uint64_t crash_at, std::uint64_t& operations, const Work& work) {
+  const std::uint64_t begin = env.operations();
+  if (crash_at > 0) env.crash_at(begin + crash_at - 1);
+  CHECK(work().ok() == (crash_at == 0));
+  if (crash_at == 0) operations = env.operations() - begin + 1;
+  env.crash_at(env.operations());
+}
+
 // Restores into a new directory and compares.
 void check_restores(Env& env, const std::string& from, const Model& model) {
   std::string to = "restored";
@@ -148,12 +165,9 @@ TEST_CASE("a power loss at any operation of a backup leaves the store and the ea
       growing.grow(20);
       REQUIRE(growing.store->compact().ok());
       after = growing.model;
-      const std::uint64_t begin = env.operations();
-      if (crash_at > 0) env.crash_at(begin + crash_at - 1);
-      const auto made = backup(growing.store, "backup", crash_at % 2 == 0 ? BackupMode::kLink : BackupMode::kCopy);
-      CHECK(made.ok() == (crash_at == 0));
-      if (crash_at == 0) operations = env.operations() - begin + 1;
-      env.crash_at(env.operations());
+      with_power_loss(env, crash_at, operations, [&] {
+        return backup(growing.store, "backup", crash_at % 2 == 0 ? BackupMode::kLink : BackupMode::kCopy);
+      });
     }
     env.crash(crash_at);
     const auto restored = restore_store(env, "backup", "restored");
@@ -229,10 +243,7 @@ TEST_CASE("a restore that loses power leaves no store, or the whole one, and can
       REQUIRE(backup(growing.store, "backup").ok());
       model = growing.model;
     }
-    const std::uint64_t begin = env.operations();
-    if (crash_at > 0) env.crash_at(begin + crash_at - 1);
-    CHECK(restore_store(env, "backup", "restored").ok() == (crash_at == 0));
-    if (crash_at == 0) operations = env.operations() - begin + 1;
+    with_power_loss(env, crash_at, operations, [&env] { return restore_store(env, "backup", "restored"); });
     env.crash(crash_at);
     if (crash_at % 2 == 0 && env.exists(current_path("restored")).value()) {
       check_holds(env, "restored", model);  // without running it again
@@ -247,6 +258,92 @@ TEST_CASE("a restore that loses power leaves no store, or the whole one, and can
   }
   CHECK(operations > 20);
   CHECK(finished_again > 20);
+}
+
+TEST_CASE("a backup of a damaged store is refused and names the damaged file; the earlier backup stays whole") {
+  for (const BackupMode mode : {BackupMode::kLink, BackupMode::kCopy}) {
+    MemoryEnv env;
+    Growing growing(env);
+    growing.grow(6);
+    REQUIRE(backup(growing.store, "backup", mode).ok());
+    const Model before = growing.model;
+    growing.grow(6);
+    REQUIRE(growing.store->flush().ok());
+    for (const std::string& name : names_in(env, "store/sstables")) {
+      if (env.exists("backup/sstables/" + name).value()) continue;
+      const std::string path = "store/sstables/" + name;
+      const Buffer whole = read_file(env, path, kFileBytesMax).value();
+      for (std::size_t at = 0; at < whole.size(); at += 97) {
+        CAPTURE(at);
+        Buffer damaged = whole;
+        damaged[at] ^= std::byte{4};
+        REQUIRE(replace_file(env, path, bytes_of(damaged)).ok());
+        const Status refused = backup(growing.store, "backup", mode).status();
+        CHECK(refused.code() == StatusCode::kCorruption);
+        CHECK(refused.message().find(path) == 0);
+        CHECK(!backup(growing.store, "new", mode).ok());
+        CHECK(!env.exists(current_path("new")).value());
+      }
+      REQUIRE(replace_file(env, path, bytes_of(whole)).ok());
+    }
+    check_restores(env, "backup", before);
+    CHECK(backup(growing.store, "backup", mode).ok());
+    CHECK(backup(growing.store, "new", mode).ok());
+    check_restores(env, "new", growing.model);
+  }
+}
+
+TEST_CASE("a backup finds what is damaged of an earlier one, and copies it again while the store still has it") {
+  std::uint64_t operations = 0;
+  for (std::uint64_t crash_at = 0; crash_at == 0 || crash_at < operations; ++crash_at) {
+    CAPTURE(crash_at);
+    MemoryEnv env;
+    Model model;
+    const BackupMode mode = crash_at % 2 == 0 ? BackupMode::kLink : BackupMode::kCopy;
+    {
+      Growing growing(env);
+      growing.grow(6);
+      REQUIRE(backup(growing.store, "backup", mode).ok());
+      model = growing.model;
+      const std::string path = "backup/sstables/" + env.list("backup/sstables").value().front();
+      Buffer damaged = read_file(env, path, kFileBytesMax).value();
+      damaged[(crash_at * 97) % damaged.size()] ^= std::byte{4};
+      REQUIRE(replace_file(env, path, bytes_of(damaged)).ok());
+      REQUIRE(!restore_store(env, "backup", "never").ok());
+      Result<BackupReport> made = BackupReport{};
+      with_power_loss(env, crash_at, operations, [&] { return made = backup(growing.store, "backup", mode); });
+      if (crash_at == 0) {
+        CHECK(made->tables_replaced == 1);
+        CHECK(made->tables_kept > 0);
+        CHECK(made->bytes_copied > 0);
+      }
+    }
+    env.crash(crash_at);
+    {
+      TestStore store = opened(env);
+      REQUIRE(backup(store, "backup", mode).ok());
+    }
+    for (const std::string& name : names_in(env, "backup/sstables")) CHECK(!is_temporary_name(name));
+    check_restores(env, "backup", model);
+  }
+  CHECK(operations > 20);
+}
+
+TEST_CASE("a backup of which a table is damaged in the store as well names that of the store") {
+  MemoryEnv env;
+  Growing growing(env);
+  growing.grow(6);
+  REQUIRE(backup(growing.store, "backup", BackupMode::kCopy).ok());
+  const std::string name = env.list("backup/sstables").value().front();
+  for (const std::string directory : {"store", "backup"}) {
+    const std::string path = table_directory(directory) + "/" + name;
+    Buffer damaged = read_file(env, path, kFileBytesMax).value();
+    damaged[damaged.size() / 2] ^= std::byte{4};
+    REQUIRE(replace_file(env, path, bytes_of(damaged)).ok());
+  }
+  const Status refused = backup(growing.store, "backup", BackupMode::kCopy).status();
+  CHECK(refused.code() == StatusCode::kCorruption);
+  CHECK(refused.message().find("store/sstables/" + name) == 0);
 }
 
 TEST_CASE("a restore finds every flipped byte, names the file, and leaves no store") {
@@ -268,7 +365,7 @@ TEST_CASE("a restore finds every flipped byte, names the file, and leaves no sto
       REQUIRE(replace_file(env, path, bytes_of(damaged)).ok());
       const auto restored = restore_store(env, "backup", "restored");
       REQUIRE(restored.status().code() == StatusCode::kCorruption);
-      CHECK(restored.status().message().find(name) != std::string_view::npos);
+      CHECK(restored.status().message().find(path) == 0);  // of the backup, not of what was made of it
       CHECK(!env.exists(current_path("restored")).value());
     }
     REQUIRE(replace_file(env, path, bytes_of(whole)).ok());
@@ -309,7 +406,7 @@ TEST_CASE(
   CHECK(restore_store(env, "backup", "restored").status().code() == StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("a directory that is not the store's own backup is left alone") {
+TEST_CASE("a directory that is not the store's own backup is left alone, and none is made where it is refused") {
   MemoryEnv env;
   Growing growing(env);
   growing.grow(3);
@@ -322,13 +419,27 @@ TEST_CASE("a directory that is not the store's own backup is left alone") {
   }
   for (const std::string to : {"other", "files", "unfinished", "store", "store/backup"}) {
     CAPTURE(to);
+    const auto before = names_in(env, to);
     const auto made = backup(growing.store, to);
     CHECK(made.status().code() == StatusCode::kInvalidArgument);
     CHECK(made.status().message().find("choose") != std::string_view::npos);
+    CHECK(names_in(env, to) == before);
   }
   CHECK(read_file(env, "files/notes", 100).ok());
   REQUIRE(backup(growing.store, "backup").ok());
-  for (const std::string to : {"other", "files", "store"}) CHECK(!restore_store(env, "backup", to).ok());
+  for (const std::string to : {"other", "files", "unfinished", "store", "backup/restored"}) {
+    CAPTURE(to);
+    const auto before = names_in(env, to);
+    CHECK(!restore_store(env, "backup", to).ok());
+    CHECK(names_in(env, to) == before);
+  }
+  REQUIRE(env.remove("files/notes").ok());
+  REQUIRE(replace_file(env, unfinished_path("files"), as_bytes("repair of " + growing.store->store_id())).ok());
+  for (const Status& refused : {backup(growing.store, "files").status(), restore_store(env, "backup", "files").status(),
+                                restore_store(env, "files", "restored").status()}) {
+    CHECK(refused.message().find("files: is an unfinished repair; ") == 0);
+  }
+  CHECK(names_in(env, "files") == std::vector<std::string>{"UNFINISHED-COPY"});
   const TestStore in_use = opened(env, "other");
   CHECK(restore_store(env, "store", "restored").status().code() == StatusCode::kInvalidArgument);
 }

@@ -567,7 +567,7 @@ def test_a_backup_is_restored_byte_for_byte_and_brought_up_to_date(scratch):
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1
     table.write_bytes(content)
-    refused(1, [table.name, "offset"], "restore", "--from", copied, "--dir", scratch / "never")
+    refused(1, [str(table), "offset"], "restore", "--from", copied, "--dir", scratch / "never")
     refused(1, ["unfinished"], "query", "--dir", scratch / "never")
     check("there already" in ok("backup", "--dir", store, "--to", restored).out, "what was only read is no backup")
     ok("compact", "--dir", restored)
@@ -698,6 +698,42 @@ def test_with_too_little_address_space_every_verb_works_or_says_so(scratch):
                 check(is_told or done.returncode == 127, f"{mebibytes} MiB: hdb {verb}: {done.err}")
     check(succeeded > 0, "248 MiB are not enough")
     ok("verify", "--dir", store)
+
+
+def test_a_repair_says_whether_ingest_still_knows_how_far_it_was(scratch):
+    store = scratch / "store"
+    log = write_sample(scratch)
+    ingest(store, "--format", "zeek", log)
+    told = {}
+    for table in (store / "sstables").iterdir():
+        whole = table.read_bytes()
+        table.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+        repaired = scratch / table.name
+        out = run("repair", "--dir", store, "--to", repaired).out
+        table.write_bytes(whole)
+        is_lost = "keyspace hdb.ingest" in out
+        told[is_lost] = out
+        check(is_lost == ("keyspaces: hdb.ingest" in out) == ("lost    positions" not in out), f"{table.name}: {out}")
+        before = count(repaired)
+        ingest(repaired, "--format", "zeek", log)
+        check(count(repaired) == before + (100 if is_lost else 0), f"{before} events, then {count(repaired)}: {out}")
+    check(sorted(told) == [False, True], f"a table of events and one of keys were expected: {told}")
+    check("hdb.ingest" in ok("repair", "--help").out, "the help does not say so")
+
+
+def test_a_repair_that_was_interrupted_is_named_and_run_again(scratch):
+    store, target = scratch / "store", scratch / "target"
+    ingest(store, "--format", "zeek", write_sample(scratch))
+    bound = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+    refused(1, ["File too large"], "repair", "--dir", store, "--to", target, preexec_fn=bound)
+    for verb in "query", "ingest":
+        arguments = () if verb == "query" else ("--format", "zeek", scratch / "sample.json")
+        refused(1, [f"{target}: is an unfinished repair; run that again"], verb, "--dir", target, *arguments)
+    refused(1, ["unfinished repair"], "repair", "--dir", target, "--to", scratch / "other")
+    refused(1, ["of a copy that has not ended"], "verify", "--dir", target, "--quiet")
+    refused(1, ["unfinished repair", "choose"], "backup", "--dir", store, "--to", target)
+    begins(ok("repair", "--dir", store, "--to", target), f"{target}: 100 events and ")
+    check(raw(target) == raw(store), "the payloads differ")
 
 
 def test_a_directory_may_end_in_slashes_and_need_not_have_a_parent(scratch):

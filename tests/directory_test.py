@@ -200,6 +200,22 @@ def test_a_read_only_directory_or_folder_is_read_and_else_refused_with_what_to_c
     check(int(ok("query", "--dir", store, "--output", "count", **nobody).out) == 6, "acknowledged events are missing")
 
 
+def test_a_store_with_a_file_that_may_not_be_read_is_not_repaired_as_if_it_were_lost(scratch):
+    nobody = as_nobody(scratch)
+    store, target = store_of(scratch, "mine"), scratch / "new"
+    if nobody:
+        os.chown(scratch, 65534, 65534)
+        for path in (store, *store.rglob("*")):
+            os.chown(path, 65534, 65534)
+    table = next((store / "sstables").iterdir())
+    for path in table, store / (store / "CURRENT").read_text().split()[0]:
+        path.chmod(0)
+        refused(1, [str(path), "Permission denied"], "repair", "--dir", store, "--to", target, **nobody)
+        check(not target.exists(), "a repair that was refused made its target")
+        path.chmod(0o644)
+    ok("repair", "--dir", store, "--to", target, **nobody)
+
+
 def on_a_disk_of_its_own(scratch, script):
     """Runs the shell script with a mount that ends with it: in $1, of 8 MiB; $0 is the executable."""
     disk = scratch / "disk"

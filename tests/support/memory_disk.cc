@@ -70,6 +70,12 @@ Status MemoryDisk::begin(std::uint64_t generation, const std::string& path, std:
   return {};
 }
 
+Status MemoryDisk::check_permitted(const std::string& path) {
+  if (!denied_.contains(path)) return {};
+  count(Fault::kFailedOperation);
+  return Status::io_error(path + ": open: Permission denied; check owner and permissions");
+}
+
 Status MemoryDisk::read(MemoryFile& file, const std::string& path, std::uint64_t offset, MutableBytes destination) {
   const std::uint64_t number = reads_++;
   if (offset > file.size() || destination.size() > file.size() - offset) {
@@ -221,6 +227,7 @@ void MemoryDisk::heal() {
   dead_from_ = kNever;
   damaged_reads_.clear();
   bad_places_.clear();
+  denied_.clear();
   faulty_submissions_.clear();
   is_reordering_ = false;
   delay_one_in_ = 0;

@@ -34,6 +34,8 @@ class MemoryDisk {
   Status begin(const std::string& path, std::string_view operation) HDB_REQUIRES(mutex_);
   // As begin, of a handle opened in `generation`.
   Status begin(std::uint64_t generation, const std::string& path, std::string_view operation) HDB_REQUIRES(mutex_);
+  // As the permissions of the file are.
+  Status check_permitted(const std::string& path) HDB_REQUIRES(mutex_);
   bool is_dead() const HDB_REQUIRES(mutex_) { return operations_ > dead_from_; }
   // Whether what a handle does still reaches the files.
   bool reaches(std::uint64_t generation) const HDB_REQUIRES(mutex_) { return generation == generation_ && !is_dead(); }
@@ -101,6 +103,7 @@ class MemoryDisk {
   std::uint64_t bytes_max_ HDB_GUARDED_BY(mutex_) = kNever;
   std::map<std::uint64_t, DamagedRead> damaged_reads_ HDB_GUARDED_BY(mutex_);
   std::vector<BadPlace> bad_places_ HDB_GUARDED_BY(mutex_);
+  std::set<std::string> denied_ HDB_GUARDED_BY(mutex_);  // paths
   std::map<std::uint64_t, std::pair<LogFault, std::uint64_t>> faulty_submissions_ HDB_GUARDED_BY(mutex_);
   bool is_reordering_ HDB_GUARDED_BY(mutex_) = false;
   std::mt19937_64 order_ HDB_GUARDED_BY(mutex_);

@@ -167,6 +167,11 @@ void MemoryEnv::fail_reads_of(const std::string& path, std::uint64_t begin, std:
   disk_->bad_places_.push_back({path, begin, end});
 }
 
+void MemoryEnv::deny(const std::string& path) {
+  const MutexLock lock(disk_->mutex_);
+  disk_->denied_.insert(path);
+}
+
 std::uint64_t MemoryEnv::submissions() const {
   const MutexLock lock(disk_->mutex_);
   return disk_->submissions_;
@@ -204,6 +209,7 @@ Result<std::unique_ptr<WritableFile>> MemoryEnv::create(const std::string& path)
 Result<std::unique_ptr<RandomAccessFile>> MemoryEnv::open(const std::string& path) {
   const MutexLock lock(disk_->entered());
   HDB_TRY(disk_->begin(path, "open"));
+  HDB_TRY(disk_->check_permitted(path));
   File file = HDB_TRY(disk_->find(path));
   const std::uint64_t bytes = file->size();
   return std::unique_ptr<RandomAccessFile>(

@@ -67,6 +67,9 @@ class MemoryEnv final : public Env {
   // A bad place of the device: every read of the file at `path` that touches bytes [begin, end) fails, until heal().
   void fail_reads_of(const std::string& path, std::uint64_t begin, std::uint64_t end);
 
+  // The file at `path` may not be opened by who this process is, until heal().
+  void deny(const std::string& path);
+
   // Writes to logs are numbered likewise, when they are submitted.
   std::uint64_t submissions() const;
   void fail_submission(std::uint64_t number, LogFault fault, std::uint64_t seed);

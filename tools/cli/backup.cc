@@ -20,8 +20,10 @@ struct RestoreArguments {
 };
 
 void print(const BackupReport& report, const std::string& where) {
-  fmt::print("{}: {} events; {} tables linked, {} copied ({} bytes), {} there already\n", where, report.events,
-             report.tables_linked, report.tables_copied, report.bytes_copied, report.tables_kept);
+  const std::string replaced =
+      report.tables_replaced > 0 ? fmt::format(", {} damaged there and copied again", report.tables_replaced) : "";
+  fmt::print("{}: {} events; {} tables linked, {} copied ({} bytes), {} there already{}\n", where, report.events,
+             report.tables_linked, report.tables_copied, report.bytes_copied, report.tables_kept, replaced);
 }
 
 Result<ExitCode> run_backup(const CLI::App& command, const BackupArguments& arguments) {
@@ -42,7 +44,9 @@ Run add_backup(CLI::App& command) {
   arguments->store.add_to(command);
   command.add_option("--to", arguments->target, "a new directory, or an earlier backup of the store")->required();
   command.add_flag("--copy", arguments->is_copied, "copy table files where hard links would do");
-  command.footer("A store that a program has open is backed up by that program, with Engine::backup().");
+  command.footer(
+      "The whole backup is read and checked, also what an earlier one left there. A store that a program has open is "
+      "backed up by that program, with Engine::backup().");
   return [arguments, &command] { return run_backup(command, *arguments); };
 }
 

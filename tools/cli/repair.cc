@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "tools/cli/ingest_progress.h"
 #include "tools/cli/verbs.h"
 #include "tools/dump/salvage.h"
 
@@ -13,6 +16,11 @@ struct RepairArguments {
   bool takes_unproved_keys = false;
 };
 
+bool may_have_lost_progress(const dump::SalvageReport& report) {
+  const auto& names = report.doubtful_keyspaces;
+  return report.is_every_keyspace_doubtful || std::find(names.begin(), names.end(), kProgressKeyspace) != names.end();
+}
+
 Result<ExitCode> run_repair(const RepairArguments& arguments) {
   const dump::Sink sink = [](std::string_view line) { fmt::print("{}\n", line); };
   const dump::SalvageOptions options{.target = arguments.target, .takes_unproved_keys = arguments.takes_unproved_keys};
@@ -24,6 +32,12 @@ Result<ExitCode> run_repair(const RepairArguments& arguments) {
   if (positions != report.events + report.lost_events()) {
     return Status::corruption(fmt::format("{}: opens with {} positions, but {} were written", arguments.target,
                                           positions, report.events + report.lost_events()));
+  }
+  if (may_have_lost_progress(report)) {
+    fmt::print(
+        "note    how far 'hdb ingest' was in each file (keyspace {}) is lost, or may be: a file that is ingested again "
+        "adds its events a second time, but for those with ids of their own\n",
+        kProgressKeyspace);
   }
   fmt::print("{}: {}\n", arguments.target, dump::summary_of(report));
   return report.is_whole() ? ExitCode::kOk : ExitCode::kFoundDamage;
@@ -41,7 +55,9 @@ Run add_repair(CLI::App& command) {
                    "also take values of keys that may be older than they were, or erased since");
   command.footer(
       "Events keep their positions. What is lost is told line by line, and 'hdb get' says so of each lost position. "
-      "'hdb-dump salvage' tells the same without writing.\n"
+      "'hdb-dump salvage' tells the same without writing. A repair that was interrupted is run again as it was. Where "
+      "keys of the keyspace hdb.ingest are lost, which is told, a file that is ingested again adds its events a second "
+      "time, but for those with ids of their own.\n"
       "Exit codes: 0 the store had no damage, and the new one has all of it; 1 failed, and one line on standard error "
       "says why; 2 the arguments make no sense; 3 the store had damage, and the new one has what is intact.");
   return [arguments] { return run_repair(*arguments); };

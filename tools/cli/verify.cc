@@ -88,7 +88,8 @@ Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& argu
   };
   const auto files = HDB_TRY(verify_files(arguments.store.directory, sink));
   if (files.errors > 0) {
-    const std::string what = files.newer == files.errors        ? "of a newer version"
+    const std::string what = files.unfinished > 0               ? "of a copy that has not ended"
+                             : files.newer == files.errors      ? "of a newer version"
                              : files.unreadable == files.errors ? "not readable"
                                                                 : "damaged, missing or not readable";
     // Only what is damaged is to be repaired.

@@ -34,6 +34,7 @@ struct VerifyResult {
   std::uint64_t errors = 0;      // files that are damaged, missing or newer
   std::uint64_t newer = 0;       // of these, the files that a newer version wrote: nothing says that they are damaged
   std::uint64_t unreadable = 0;  // of these, the files that the system would not give: likewise
+  std::uint64_t unfinished = 0;  // of these, marks of a copy that has not ended: then nothing else was checked
   std::uint64_t orphans = 0;     // files that nothing names: left by a crash, removed by the next open for writing
   // Behind the ends of log and manifest: what a crash took before it was acknowledged as durable.
   std::uint64_t torn_bytes = 0;

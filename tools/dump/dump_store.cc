@@ -4,6 +4,7 @@
 #include <set>
 
 #include "compaction/manifest.h"
+#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
 #include "sstable/format.h"
 #include "sstable/verify.h"
@@ -105,6 +106,14 @@ class Verification {
 };
 
 Result<VerifyResult> Verification::run() {
+  const Status finished = compaction::check_finished(env_, store_);
+  if (!finished.ok() && finished.code() != StatusCode::kInvalidArgument) return finished;
+  if (!finished.ok() && !HDB_TRY(env_.exists(current_path(store_)))) {
+    ++result_.unfinished;
+    bad(unfinished_path(store_), finished);
+    return result_;
+  }
+  if (!finished.ok()) orphan(unfinished_path(store_), "of a copy that is whole: the next open for writing removes it");
   const std::optional<compaction::Recovered> recovered = HDB_TRY(check_manifest());
   const compaction::ManifestState* state = recovered ? &recovered->state : nullptr;
   HDB_TRY(check_tables(state));

@@ -53,9 +53,11 @@ std::string summary_of(const dump::VerifyResult& result) {
   const auto add = [&text](std::uint64_t count, const std::string& what) {
     if (count > 0) text += (text.empty() ? "" : "; ") + count_of(count, what);
   };
-  add(result.errors - result.newer - result.unreadable, "damaged or missing; restore from a backup");
+  add(result.errors - result.newer - result.unreadable - result.unfinished,
+      "damaged or missing; restore from a backup");
   add(result.newer, "of a newer version; check with a newer hdb-dump");
   add(result.unreadable, "not readable; check owner and permissions, and run this again");
+  if (result.unfinished > 0) text += "is no store yet; run the backup, restore or repair into it again";
   return text;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/seeded_defect.h"
 #include "compaction/merge_iterator.h"
+#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
 #include "sstable/event_block.h"
 #include "sstable/event_table.h"
@@ -37,7 +38,8 @@ constexpr std::uint32_t kKeyspacesMax = 1u << 20;   // to be named anew
 constexpr std::uint64_t kLostEventsMax = 1u << 22;  // beside one for each byte of the store
 constexpr std::uint64_t kChangesBytes = 64u << 20;  // of the log, held until they are a table
 
-// A run of events that can be read: a whole sound table, or a block of a damaged one.
+// A run of events that can be read: a whole sound table, or a block of a damaged one. An empty one says only that all
+// before it was there.
 struct EventRun {
   Position begin = 0;
   Position end = 0;
@@ -101,18 +103,27 @@ class Salvage {
       : env_(env), store_(store), options_(options), sink_(sink) {}
 
   Result<SalvageReport> run() {
+    HDB_TRY(check_ends());
     HDB_TRY(take_lock());
     found_ = HDB_TRY(survey_store(env_, store_));
     report();
     plan_events();
     plan_keys();
     const Status taken = take();
-    tell();  // of an interrupted one too: what is damaged is known
+    report_.position_end = next_position_;
+    tell(report_, found_.state, sink_);  // of an interrupted one too: what is damaged is known
     HDB_TRY(taken);
     return std::move(report_);
   }
 
  private:
+  // What would be refused is refused before the store is read, which may take long.
+  Status check_ends() {
+    if (!HDB_TRY(env_.exists(current_path(store_)))) HDB_TRY(compaction::check_finished(env_, store_));
+    if (options_.target.empty()) return {};
+    return compaction::check_copy_target(env_, options_.target, {compaction::CopyKind::kRepair, {}});
+  }
+
   Status take_lock() {
     const std::string path = lock_path(store_);
     if (HDB_TRY(env_.exists(path))) lock_ = HDB_TRY(env_.lock_read_only(path));
@@ -122,17 +133,20 @@ class Salvage {
   Status take() {
     if (!options_.target.empty()) {
       copy_.emplace(env_, options_.target, found_.first_new_number);
-      HDB_TRY(copy_->begin());
+      HDB_TRY(copy_->begin(found_.state.store_id));
     }
     HDB_TRY(take_tables());
     HDB_TRY(take_log());
     HDB_TRY(take_keys());
+    doubt_keyspaces();
     return copy_ ? finish() : Status();
   }
 
   void report() {
     report_.is_manifest_sound = found_.is_manifest_sound;
+    report_.has_unproved_keys = options_.takes_unproved_keys;
     report_.damages = found_.damages;
+    report_.unplaced_events = found_.unplaced_events;
     for (const TableInStore& table : found_.tables) {
       const auto& lost = table.survey.lost_before;
       report_.lost_before.insert(report_.lost_before.end(), lost.begin(), lost.end());
@@ -152,6 +166,9 @@ class Salvage {
       if (!is_of(table, TableKind::kEvents)) continue;
       if (table.survey.is_sound) levels_[&table.survey] = table.level;
       add_runs(table.survey, runs_);
+      // Where it ended, all of it was: nothing else tells of what is damaged there.
+      const Position end = table.survey.meta->position_end;
+      if (!table.survey.is_sound) runs_.push_back({end, end, &table.survey, nullptr});
     }
     sort(runs_);
     for (const TableInStore& table : found_.unnamed_tables) {
@@ -190,6 +207,7 @@ class Salvage {
     for (const EventRun& run : runs_) {
       if (run.end <= next_position_ || is_beyond_belief(run.begin, run.table->path)) continue;
       HDB_TRY(seek_until(run.begin));
+      if (run.begin == run.end) continue;
       if (run.block == nullptr && run.begin == next_position_) {
         if (copy_) HDB_TRY(copy_->copy(*run.table, level_of(*run.table)));
         last_commit_time_ = std::max(last_commit_time_, run.table->meta->commit_time_max);
@@ -394,7 +412,12 @@ class Salvage {
     std::sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
       return compare_entries(bytes_of(a.key), a.sequence, bytes_of(b.key), b.sequence) < 0;
     });
-    if (takes_keys()) {
+    if (!takes_keys()) {
+      report_.unproved_key_versions += std::erase_if(changes_, [this](const Change& change) {
+        return !is_log_proved() || change.sequence < found_.log.intact_from;
+      });
+    }
+    if (!changes_.empty()) {
       report_.key_versions += changes_.size();
       if (copy_) {
         const Status written = copy_->add_keys(0, [this](sstable::KeyTableBuilder& builder) -> Status {
@@ -405,8 +428,6 @@ class Salvage {
         });
         HDB_TRY(written);
       }
-    } else {
-      report_.unproved_key_versions += changes_.size();
     }
     changes_.clear();
     changes_bytes_ = 0;
@@ -414,10 +435,11 @@ class Salvage {
   }
 
   // --- keys
-  bool takes_keys() const {
-    const bool is_proved = found_.is_manifest_sound && found_.log.lost_changes == 0 && !found_.log.is_end_lost;
-    return is_proved || options_.takes_unproved_keys;
-  }
+  // Of tables: the log may have lost a newer version of any key.
+  bool takes_keys() const { return (is_log_proved() && found_.log.lost_changes == 0) || options_.takes_unproved_keys; }
+
+  // Whether nothing newer can be lost than what the log has behind what it lost.
+  bool is_log_proved() const { return found_.is_manifest_sound && !found_.log.is_end_lost; }
 
   // Tables come newest first: what is doubtful in a table are the keys that newer ones lost.
   Status take_keys() {
@@ -474,7 +496,8 @@ class Salvage {
       return entries->status();
     }
     const auto opened = env_.open(table.path);
-    if (!opened.ok()) return {};  // told by the survey, which lists no block then
+    // What could not be opened was told by the survey, which lists no block then.
+    if (!opened.ok()) return table.blocks.empty() ? Status() : opened.status();
     for (const SurveyedBlock& listed : table.blocks) {
       if (!listed.is_intact) {
         lost_end = &listed.last_key;
@@ -551,6 +574,20 @@ class Salvage {
   }
 
   // --- the end
+  // Those of which keys are lost or left out, or may be.
+  void doubt_keyspaces() {
+    report_.is_every_keyspace_doubtful = !found_.is_manifest_sound;
+    const bool is_any_key_doubtful = found_.log.is_end_lost || found_.log.lost_changes > 0;
+    for (const auto& keyspace : found_.state.keyspaces) {
+      const auto holds = [&keyspace](const DoubtfulKeys& keys) {
+        return keyspace_of(bytes_of(keys.from)) <= keyspace.id && keyspace.id <= keyspace_of(bytes_of(keys.to));
+      };
+      const auto& lost = report_.doubtful_keys;
+      if (!is_any_key_doubtful && found_.is_manifest_sound && std::none_of(lost.begin(), lost.end(), holds)) continue;
+      report_.doubtful_keyspaces.push_back(keyspace.name);
+    }
+  }
+
   Status finish() {
     ManifestState state = found_.state;
     for (const auto& added : copy_->edit().added) {
@@ -584,63 +621,6 @@ class Salvage {
     return {};
   }
 
-  std::string key_text(const Buffer& stored) const {
-    if (stored.size() < kKeyspacePrefixBytes) return "?";
-    const std::uint32_t id = load_be32(stored.data());
-    std::string name = std::to_string(id);
-    for (const auto& keyspace : found_.state.keyspaces) {
-      if (keyspace.id == id) name = keyspace.name;
-    }
-    return name + "/" + printable(bytes_of(stored).subspan(kKeyspacePrefixBytes));
-  }
-
-  static std::string printable(ByteView bytes) {
-    constexpr std::size_t kShown = 64;
-    static constexpr char kDigits[] = "0123456789abcdef";
-    std::string text;
-    for (const std::byte byte : bytes.first(std::min(bytes.size(), kShown))) {
-      const auto letter = static_cast<unsigned char>(byte);
-      if (letter >= 0x20 && letter < 0x7f && letter != '\\') {
-        text += static_cast<char>(letter);
-      } else {
-        text += {'\\', 'x', kDigits[letter >> 4], kDigits[letter & 15]};
-      }
-    }
-    return bytes.size() > kShown ? text + "..." : text;
-  }
-
-  void tell() const {
-    for (const Damage& damage : report_.damages) {
-      sink_("damaged " + damage.what + (damage.bytes > 0 ? " (" + std::to_string(damage.bytes) + " bytes)" : ""));
-    }
-    for (const LostPositions& lost : report_.lost_positions) {
-      sink_("lost    positions " + std::to_string(lost.begin) + " to " + std::to_string(lost.end - 1) + ": " +
-            std::to_string(lost.end - lost.begin) + " events");
-    }
-    for (const DoubtfulKeys& keys : report_.doubtful_keys) {
-      sink_("lost    versions of keys " + key_text(keys.from) + " to " + key_text(keys.to));
-    }
-    for (const LostPositions& lost : report_.lost_before) {
-      sink_("lost before positions " + std::to_string(lost.begin) + " to " + std::to_string(lost.end - 1) + ": " +
-            std::to_string(lost.end - lost.begin) + " events, since an earlier repair");
-    }
-    if (report_.lost_changes > 0) {
-      sink_("lost    " + std::to_string(report_.lost_changes) + " changes of keys in the log: nothing tells of which");
-    }
-    if (report_.is_log_end_lost) {
-      sink_("lost    what the log held behind position " + std::to_string(next_position_) +
-            ", if anything: nothing tells how much");
-    }
-    if (report_.unproved_key_versions > 0) {
-      sink_("left    " + std::to_string(report_.unproved_key_versions) +
-            " versions of keys out: nothing proves that they are the newest");
-    }
-    if (report_.torn_bytes > 0) {
-      sink_("torn    " + std::to_string(report_.torn_bytes) +
-            " bytes at the end of the log, as an open would cut them");
-    }
-  }
-
   Env& env_;
   const std::string& store_;
   const SalvageOptions& options_;
@@ -666,49 +646,6 @@ class Salvage {
 };
 
 }  // namespace
-
-std::uint64_t SalvageReport::lost_events() const noexcept {
-  std::uint64_t lost = 0;
-  for (const LostPositions& range : lost_positions) lost += range.end - range.begin;
-  return lost;
-}
-
-std::uint64_t SalvageReport::lost_before_events() const noexcept {
-  std::uint64_t lost = 0;
-  for (const LostPositions& range : lost_before) lost += range.end - range.begin;
-  return lost;
-}
-
-std::uint64_t SalvageReport::damaged_bytes() const noexcept {
-  std::uint64_t bytes = 0;
-  for (const Damage& damage : damages) bytes += damage.bytes;
-  return bytes;
-}
-
-bool SalvageReport::is_whole() const noexcept {
-  return damages.empty() && lost_positions.empty() && doubtful_keys.empty() && lost_key_versions == 0 &&
-         unproved_key_versions == 0 && lost_changes == 0 && !is_log_end_lost;
-}
-
-std::string summary_of(const SalvageReport& report) {
-  const std::uint64_t lost_before = report.lost_before_events();
-  std::string text = std::to_string(report.events - lost_before) + " events and " +
-                     std::to_string(report.key_versions) + " versions of keys are intact; ";
-  if (report.is_whole()) {
-    text += "nothing is lost";
-  } else {
-    text += "lost: " + std::to_string(report.lost_events()) + " events, " +
-            std::to_string(report.lost_key_versions + report.lost_changes) + " versions of keys; " +
-            std::to_string(report.damaged_bytes()) + " bytes cannot be read";
-  }
-  if (report.is_log_end_lost) text += "; the end of the log is lost, and nothing tells how much it held";
-  if (report.unproved_key_versions > 0) {
-    text += "; left out: " + std::to_string(report.unproved_key_versions) +
-            " versions of keys that may not be the newest (--unproved-keys takes them)";
-  }
-  if (lost_before > 0) text += "; " + std::to_string(lost_before) + " events were lost before an earlier repair";
-  return text;
-}
 
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink) {

@@ -249,9 +249,15 @@ class LogScan {
     if ((has_begun_ || is_start_known_) && sequence > lost_from) {
       const std::uint64_t items = sequence.raw() - lost_from.raw();
       const std::uint64_t events = position - std::min(position, std::max(next_position_, start_position_));
-      survey_.lost_changes += items - std::min(items, events);
+      lose_changes(items - std::min(items, events), sequence);
     }
     go_on_from(sequence, position);
+  }
+
+  // Before `end`.
+  void lose_changes(std::uint64_t changes, SequenceNumber end) {
+    survey_.lost_changes += changes;
+    if (changes > 0) survey_.intact_from = end;
   }
 
   void go_on_from(SequenceNumber sequence, Position position) {
@@ -287,7 +293,8 @@ class LogScan {
         survey_.damages.push_back({path + " at offset " + std::to_string(offset) + ": a batch of the group: " +
                                        std::string(refusal.empty() ? batch.status().message() : refusal),
                                    bytes.size()});
-        if (sequence >= start_) survey_.lost_changes += counts.changes;
+        const SequenceNumber end(sequence.raw() + counts.events + counts.changes);
+        if (sequence >= start_) lose_changes(counts.changes, end);
       } else if (visit_) {
         HDB_TRY(visit_({file.number(), batch.value(), sequence, position, wal::commit_time_of(group.header)}));
       }

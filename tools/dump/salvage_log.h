@@ -35,6 +35,7 @@ struct LogSurvey {
   SequenceNumber next_sequence;  // behind everything the log tells of, lost or not
   Position next_position = 0;
   std::uint64_t lost_changes = 0;  // of keys: between intact groups, or in damaged batches of such
+  SequenceNumber intact_from;      // no change from there on is lost, but for those behind a lost end
   bool is_end_lost = false;        // more may have been committed behind the end: nothing tells
 };
 

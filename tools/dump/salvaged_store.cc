@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "compaction/manifest.h"
+#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
 #include "sstable/verify.h"
 
@@ -14,17 +15,30 @@ constexpr std::uint64_t kTableBytes = 64u << 20;  // at which a table of events 
 
 }  // namespace
 
-Status SalvagedStore::begin() {
-  const auto names = env_.list(directory_);
-  if (!names.ok() && names.status().code() != StatusCode::kNotFound) return names.status();
-  if (names.ok() && !names->empty()) {
-    return Status::invalid_argument(directory_ + ": holds other files (" + names->front() +
-                                    "); choose an empty or a new directory");
-  }
+Status SalvagedStore::begin(const StoreId& source) {
+  lock_ = HDB_TRY(compaction::begin_copy(env_, directory_, copy_of(compaction::CopyKind::kRepair, source)));
+  HDB_TRY(remove_unfinished());
   HDB_TRY(env_.create_directory(table_directory(directory_)));
-  HDB_TRY(env_.create_directory(log_directory(directory_)));
-  lock_ = HDB_TRY(env_.lock(lock_path(directory_)));
-  return replace_file(env_, unfinished_path(directory_), as_bytes("salvage"));
+  return env_.create_directory(log_directory(directory_));
+}
+
+// What the damaged store holds may have changed since an earlier attempt, and so may what is wanted of it.
+Status SalvagedStore::remove_unfinished() {
+  if (HDB_TRY(env_.exists(current_path(directory_)))) {
+    // Whole, but for the removal of its mark. No store any more before anything of it is gone.
+    HDB_TRY(env_.remove(current_path(directory_)));
+    HDB_TRY(env_.sync_directory(directory_));
+  }
+  for (const std::string& name : HDB_TRY(env_.list(directory_))) {
+    if (!parse_manifest_name(name) && !is_temporary_name(name)) continue;
+    HDB_TRY(env_.remove(directory_ + "/" + name));
+  }
+  const std::string tables = table_directory(directory_);
+  if (!HDB_TRY(env_.exists(tables))) return {};
+  for (const std::string& name : HDB_TRY(env_.list(tables))) {
+    if (parse_table_name(name)) HDB_TRY(env_.remove(tables + "/" + name));
+  }
+  return {};
 }
 
 Status SalvagedStore::copy(const SurveyedTable& table, std::uint32_t level) {

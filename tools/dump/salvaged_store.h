@@ -22,8 +22,9 @@ class SalvagedStore {
   SalvagedStore(Env& env, std::string directory, FileNumber next_number)
       : env_(env), directory_(std::move(directory)), next_number_(next_number) {}
 
-  // kInvalidArgument if the directory holds anything.
-  Status begin();
+  // kInvalidArgument if the directory holds anything but what an earlier repair of the same store left, which is
+  // removed.
+  Status begin(const StoreId& source);
 
   // A sound table, as it is, under its own number.
   Status copy(const SurveyedTable& table, std::uint32_t level);
@@ -39,6 +40,7 @@ class SalvagedStore {
   Status finish(compaction::ManifestState state);
 
  private:
+  Status remove_unfinished();
   FileNumber new_number();
   Status end_events();
 

@@ -73,6 +73,7 @@ class Survey {
         HDB_TRY(read_all());
       }
     }
+    if (!found_.is_manifest_sound) place_tables();
     found_.damages = std::move(damages_);
     for (const TableInStore& table : found_.tables) {
       found_.damages.insert(found_.damages.end(), table.survey.damages.begin(), table.survey.damages.end());
@@ -129,8 +130,10 @@ class Survey {
   Status read_all() {
     HDB_TRY(survey_tables());
     highest_keyspace_ = 0;
+    in_log_.clear();
     found_.log = HDB_TRY(salvage_log(env_, store_, found_.state, found_.is_manifest_sound,
                                      [this](const SalvagedBatch& salvaged) -> Status {
+                                       note_events(salvaged);
                                        salvaged.batch.for_each_change([this](const BatchView::Change& change) {
                                          highest_keyspace_ = std::max(highest_keyspace_, keyspace_of(change.key));
                                        });
@@ -181,6 +184,80 @@ class Survey {
       if (const auto number = parse_table_name(name)) numbers.push_back(*number);
     }
     return numbers;
+  }
+
+  // --- tables of events that neither a manifest nor they themselves give a place
+  // Events that follow one another.
+  struct Stretch {
+    Position begin = 0;
+    Position end = 0;
+    Timestamp commit_time_min{};
+    Timestamp commit_time_max{};
+  };
+
+  void note_events(const SalvagedBatch& salvaged) {
+    const Position begin = salvaged.first_position;
+    const Position end = begin + salvaged.batch.event_count();
+    if (begin == end) return;
+    const Timestamp time = salvaged.commit_time;
+    if (in_log_.empty() || in_log_.back().end != begin || time < in_log_.back().commit_time_max) {
+      in_log_.push_back({begin, begin, time, time});
+    }
+    in_log_.back().end = end;
+    in_log_.back().commit_time_max = time;
+  }
+
+  void place_tables() {
+    std::vector<Stretch> placed = in_log_;
+    for (const TableInStore& table : found_.tables) {
+      const auto& meta = table.survey.meta;
+      if (!meta || meta->kind != TableKind::kEvents) continue;
+      placed.push_back({meta->position_begin, meta->position_end, meta->commit_time_min, meta->commit_time_max});
+    }
+    for (TableInStore& table : found_.tables) {
+      SurveyedTable& survey = table.survey;
+      if (survey.unplaced_events == 0) continue;
+      if (const auto begin = place_of(survey, placed)) {
+        place(survey, *begin);
+        continue;
+      }
+      survey.damages.push_back({survey.path + ": " + std::to_string(survey.unplaced_events) +
+                                    " events of it can be read, but nothing proves which positions they had",
+                                0});
+      found_.unplaced_events += survey.unplaced_events;
+      survey.lost_before.clear();
+    }
+  }
+
+  // Commit times never decrease from one position to the next, and positions are dense. So a table whose times are
+  // between those of its neighbours was between them; if it has as many events as there are positions, it had all.
+  static std::optional<Position> place_of(const SurveyedTable& table, const std::vector<Stretch>& placed) {
+    Position begin = 0;
+    std::optional<Position> end;
+    for (const Stretch& other : placed) {
+      if (other.commit_time_max < table.commit_time_min) {
+        begin = std::max(begin, other.end);
+      } else if (other.commit_time_min > table.commit_time_max) {
+        end = std::min(end.value_or(other.begin), other.begin);
+      } else {
+        return std::nullopt;
+      }
+    }
+    if (!end || *end < begin || *end - begin != table.unplaced_events) return std::nullopt;
+    return begin;
+  }
+
+  static void place(SurveyedTable& table, Position begin) {
+    sstable::TableMeta& meta = table.meta.emplace();
+    meta.number = table.number;
+    meta.kind = TableKind::kEvents;
+    meta.entry_count = table.unplaced_events;
+    meta.position_begin = begin;
+    meta.position_end = begin + table.unplaced_events;
+    meta.commit_time_min = table.commit_time_min;
+    meta.commit_time_max = table.commit_time_max;
+    for (SurveyedBlock& block : table.blocks) block.first += begin;
+    for (LostPositions& lost : table.lost_before) lost = {lost.begin + begin, lost.end + begin};
   }
 
   // --- what of it the manifest should know, but does not: OK if there is no such thing
@@ -264,6 +341,7 @@ class Survey {
   StoreSurvey found_;
   std::vector<Damage> damages_;         // of the manifest
   std::uint32_t highest_keyspace_ = 0;  // with a change in the log
+  std::vector<Stretch> in_log_;
 };
 
 }  // namespace

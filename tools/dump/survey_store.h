@@ -30,6 +30,7 @@ struct StoreSurvey {
   // With a sound manifest, those there are that it does not name: left by a process that died between two steps. What
   // they hold of events is as good as any.
   std::vector<TableInStore> unnamed_tables;
+  std::uint64_t unplaced_events = 0;  // that can be read, but nothing proves at which positions they were
   LogSurvey log;
   std::vector<Damage> damages;     // of all of it
   FileNumber first_new_number{1};  // above those of all files

@@ -1,6 +1,7 @@
 #include "tools/dump/survey_table.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <iterator>
 #include <system_error>
@@ -60,14 +61,19 @@ class TableSurvey {
     sstable::BlockCache cache(kSurveyCacheBytes);
     const auto reader = sstable::TableReader::open(env_, table_.path, table_.number, cache);
     if (reader.status().code() == StatusCode::kUnsupported) return reader.status();
+    std::optional<Statements> said;
     if (reader.ok()) {
-      const auto& properties = reader.value()->properties();
-      const sstable::TableMeta found = sstable::meta_of(reader.value()->footer(), properties);
+      said = Statements{reader.value()->footer(), reader.value()->properties()};
+    } else if ((said = find_statements())) {
+      add_damage(std::string(reader.status().message()), sstable::kFooterBytes);
+    }
+    if (said) {
+      const sstable::TableMeta found = sstable::meta_of(said->footer, said->properties);
       if (table_.meta && *table_.meta != found) {
         return lose_all(Status::corruption(table_.path + ": is not the table that the manifest names"));
       }
       table_.meta = found;
-      const Status listed = list_by_index(properties);
+      const Status listed = list_by_index(said->properties);
       if (listed.ok()) return {};
       table_.blocks.clear();
     }
@@ -81,7 +87,52 @@ class TableSurvey {
   }
 
  private:
+  // What a table says of itself.
+  struct Statements {
+    sstable::Footer footer;
+    sstable::Properties properties;
+  };
+
   void add_damage(std::string what, std::uint64_t bytes) { table_.damages.push_back({std::move(what), bytes}); }
+
+  // Without the footer: the properties are the last block before it.
+  std::optional<Statements> find_statements() const {
+    const std::uint64_t size = file_->size_bytes();
+    const std::uint64_t known = table_.meta ? table_.meta->file_bytes : 0;
+    if (known >= sstable::kFooterBytes) return statements_before(known - sstable::kFooterBytes);
+    // A part of the footer may be cut off.
+    const std::uint64_t lowest = size - std::min<std::uint64_t>(size, sstable::kFooterBytes);
+    for (std::uint64_t end = lowest; end <= size; ++end) {
+      if (auto found = statements_before(end)) return found;
+    }
+    return std::nullopt;
+  }
+
+  // By the properties that end there, if they do; they are never compressed.
+  std::optional<Statements> statements_before(std::uint64_t end) const {
+    if (end < sstable::kBlockTrailerBytes || end > file_->size_bytes()) return std::nullopt;
+    std::array<std::byte, sstable::kBlockTrailerBytes> trailer;
+    if (!file_->read(end - trailer.size(), trailer).ok()) return std::nullopt;
+    const auto stored = load<std::uint32_t>(trailer.data());
+    if (static_cast<BlockKind>(trailer[5]) != BlockKind::kProperties || stored > end - trailer.size()) {
+      return std::nullopt;
+    }
+    const BlockHandle handle{end - trailer.size() - stored, stored};
+    const auto raw = read_block(*file_, table_.number, handle, BlockKind::kProperties);
+    if (!raw.ok()) return std::nullopt;
+    for (const TableKind kind : {TableKind::kEvents, TableKind::kKeys}) {
+      auto properties = sstable::decode_properties(bytes_of(raw.value()), kind);
+      if (!properties.ok()) continue;
+      const BlockKind index = kind == TableKind::kEvents ? BlockKind::kEventIndex : BlockKind::kKeyIndex;
+      if (!read_block(*file_, table_.number, properties->index, index).ok()) continue;
+      return Statements{sstable::Footer{.properties = handle,
+                                        .kind = kind,
+                                        .number = table_.number,
+                                        .file_bytes = handle.end() + sstable::kFooterBytes},
+                        std::move(properties).value()};
+    }
+    return std::nullopt;
+  }
 
   Status list_by_index(const sstable::Properties& properties) {
     if (table_.meta->kind == TableKind::kEvents) {
@@ -236,7 +287,10 @@ class TableSurvey {
     }
     if (!table_.meta) table_.meta = said;
     if (!table_.meta) {
+      if (list_unplaced(found)) return {};
       table_.blocks.clear();
+      table_.lost_before.clear();
+      table_.unplaced_events = 0;
       add_damage(table_.path + ": nothing tells what the table held", 0);
       return {};
     }
@@ -254,12 +308,26 @@ class TableSurvey {
     return {};
   }
 
+  // All events, if the index that follows them was found, and each of their blocks is intact.
+  bool list_unplaced(const std::vector<Found>& found) {
+    const bool has_all =
+        std::any_of(found.begin(), found.end(), [](const Found& at) { return at.kind == BlockKind::kEventIndex; });
+    if (!has_all) return false;
+    for (const Found& at : found) {
+      if (!list_found(at, table_.unplaced_events).ok()) return false;
+    }
+    return table_.unplaced_events > 0;
+  }
+
   // A block that the scan found; if of events, its first is at `position`, which moves behind its last.
   Status list_found(const Found& at, Position& position) {
     if (at.kind == BlockKind::kEventData) {
       Buffer raw = HDB_TRY(read_block(*file_, table_.number, at.handle, at.kind));
       const sstable::EventBlock block = HDB_TRY(sstable::EventBlock::decode(std::move(raw)));
+      if (block.count() == 0) return Status::corruption("the block has no events");
       note_lost_before(table_, block, position);
+      if (table_.blocks.empty()) table_.commit_time_min = block.commit_time(0);
+      table_.commit_time_max = block.commit_time(block.count() - 1);
       table_.blocks.push_back({at.handle, true, position, block.count(), {}});
       position += block.count();
     } else if (at.kind == BlockKind::kKeyData) {

@@ -50,6 +50,12 @@ struct SurveyedTable {
   std::vector<SurveyedBlock> blocks;
   // Of keys: blocks behind the last one listed may be missing, up to meta->largest_key.
   bool is_cut = false;
+  // Without `meta`, of a table of which all events can be read: nothing in it says where they begin, so that their
+  // positions in `blocks` and `lost_before` count from 0.
+  std::uint64_t unplaced_events = 0;
+  // Of the events of tables whose blocks were found without their index.
+  Timestamp commit_time_min{};
+  Timestamp commit_time_max{};
   std::vector<Damage> damages;
   std::vector<LostPositions> lost_before;  // of events: lost since an earlier repair
 };
