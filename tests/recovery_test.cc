@@ -130,6 +130,21 @@ TEST_CASE("a manifest that lost its newest edits does not make an open delete th
   }
 }
 
+TEST_CASE("what was replayed and not flushed yet is there again after any number of power losses") {
+  MemoryEnv env;
+  for (int opens = 0; opens < 4; ++opens) {
+    CAPTURE(opens);
+    {
+      const TestStore store = opened(env);
+      CHECK(store->stats().events == static_cast<std::uint64_t>(10 * opens));
+      append(store, 10);
+      CHECK(store->stats().flushes == 0);
+      env.crash_at(env.operations());
+    }
+    env.crash(static_cast<std::uint64_t>(opens));
+  }
+}
+
 TEST_CASE("an open that misreads finds all there is, or fails and has changed nothing: the next one finds it") {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);

@@ -25,7 +25,7 @@ FOUND_BY = {
     "count_a_lost_event": "salvage_test",
     "delete_the_log_above_the_floor": "wal_test",
     "drop_a_version_a_snapshot_sees": "compaction_test",
-    "drop_the_log_after_recovery": "crash_test",
+    "drop_the_log_after_recovery": "recovery_test",
     "drop_tombstones_too_early": "compaction_test",
     "flush_before_all_is_applied": "memory_test",
     "flush_without_the_kept_space": "disk_budget_test",
