@@ -183,11 +183,7 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return write_error_;
   }
-  // What is written to a log that was moved, or that another process has read in the meantime, would be lost.
-  if (const Status held = env_.check_lock(); !held.ok()) {
-    stop_writes(held);
-    return held;
-  }
+  HDB_TRY(check_place());
   bool is_durable = false;
   for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
   const Admitted admitted = admit(group);

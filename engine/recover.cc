@@ -335,9 +335,13 @@ void Store::tell_torn_tail(const wal::ReplayEnd& end, std::string_view what_was_
                                 " bytes of a torn log tail: " + end.torn_reason);
 }
 
-// What a read-only open shows is durable, as in any other.
+// What a read-only open shows is durable, as in any other: the log, and the manifest by which it was read.
 Status Store::read_log(const compaction::Recovered& recovered) {
   const std::optional<wal::ReplayEnd> end = HDB_TRY(replay_log(recovered));
+  if (!HDB_SEEDED(believe_a_manifest_that_is_not_durable)) {
+    HDB_TRY(env_.sync_file(manifest_path(directory_, recovered.manifest)));
+    HDB_TRY(env_.sync_directory(directory_));
+  }
   std::uint64_t log_bytes = 0;
   if (end) {
     if (!HDB_SEEDED(read_what_is_not_durable)) HDB_TRY(wal::sync_replayed(env_, directory_, *end));

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -121,6 +122,12 @@ Result<std::uint64_t> regular_file_bytes(const FileDescriptor& file, const std::
   if (!S_ISREG(attributes.st_mode))
     return Status::io_error(path + ": open: not a regular file; something else is in its place");
   return static_cast<std::uint64_t>(attributes.st_size);
+}
+
+// All on it is durable, and some file systems that are never written to refuse to sync.
+bool is_read_only_medium(const FileDescriptor& file) noexcept {
+  struct statvfs attributes;
+  return ::fstatvfs(file.number(), &attributes) == 0 && (attributes.f_flag & ST_RDONLY) != 0;
 }
 
 Status close_file(FileDescriptor& file, const std::string& path) {
@@ -528,11 +535,12 @@ class PosixEnv final : public Env {
 
   Status sync_file(const std::string& path) override {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDONLY));
-    return hdb::sync_file(file, path);
+    return is_read_only_medium(file) ? Status() : hdb::sync_file(file, path);
   }
 
   Status sync_directory(const std::string& directory) override {
     const FileDescriptor file = HDB_TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
+    if (is_read_only_medium(file)) return {};
     if (uninterrupted([&] { return ::fsync(file.number()); }) != 0) {
       return system_error(directory, "sync directory", errno);
     }

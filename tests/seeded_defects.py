@@ -20,6 +20,7 @@ FOUND_BY = {
     "back_up_without_a_flush": "backup_test",
     "back_up_without_checking": "backup_test",
     "believe_a_shortened_manifest": "recovery_test",
+    "believe_a_manifest_that_is_not_durable": "read_only_test",
     "believe_in_keyspaces_that_nothing_names": "recovery_test",
     "believe_in_a_lost_lock": "refusal_test",
     "count_a_lost_event": "salvage_test",
