@@ -96,12 +96,13 @@ Status Store::check_unfinished() {
 
 Status Store::check_creatable() {
   HDB_TRY(check_unfinished());
+  HDB_TRY(check_holds_no_data());
   for (const std::string& name : HDB_TRY(list_if_present(env_, directory_))) {
     if (is_left_by_creation(name)) continue;
     return Status::invalid_argument(directory_ + ": holds other files (" + name +
                                     ") and is no store; choose an empty or a new directory");
   }
-  return check_holds_no_data();
+  return {};
 }
 
 // Without CURRENT nothing says what the data is: neither to be opened, nor to be built upon.
@@ -178,7 +179,7 @@ Status Store::recover() {
     const Status removed = env_.remove(path);
     if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
   }
-  reserve_.take();
+  ignore(reserve_.take(), "appends ask for it again");
   is_closed_.store(false, std::memory_order_release);
   MutexLock lock(state_mutex_);
   schedule_compactions();

@@ -43,6 +43,8 @@ std::string_view remedy_for(int error) noexcept {
       return "; check owner and permissions of the file and its directory";
     case ENOTDIR:
       return "; a file is there: give a directory";
+    case ELOOP:
+      return "; a link is there: put the file itself in its place";
     case EISDIR:
       return "; a directory is there: remove it, or choose another place";
     case EFBIG:
@@ -336,7 +338,7 @@ class LockTable {
     if (::stat(path.c_str(), &attributes) == 0 && held_.contains({attributes.st_dev, attributes.st_ino})) {
       return Status::error(StatusCode::kBusy, path + ": an engine in this process has the store open; close it first");
     }
-    FileDescriptor file = HDB_TRY(open_file(path, is_read_only ? O_RDONLY : O_RDWR | O_CREAT));
+    FileDescriptor file = HDB_TRY(open_file(path, (is_read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_NOFOLLOW));
     HDB_TRY(regular_file_bytes(file, path));
     const int kind = is_read_only ? LOCK_SH : LOCK_EX;
     if (!HDB_SEEDED(forget_the_lock) && uninterrupted([&] { return ::flock(file.number(), kind | LOCK_NB); }) != 0) {
@@ -436,7 +438,7 @@ class PosixEnv final : public Env {
   }
 
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override {
-    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR));
+    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_NOFOLLOW));
     const std::uint64_t bytes = HDB_TRY(regular_file_bytes(file, path));
     return std::unique_ptr<LogFile>(std::make_unique<PosixLogFile>(std::move(file), path, bytes));
   }

@@ -51,6 +51,7 @@ FOUND_BY = {
     "leave_a_key_out_of_the_filter": "sstable_test",
     "let_a_copy_keep_its_id": "backup_test",
     "let_old_values_come_back": "salvage_test",
+    "leave_the_next_segment_unvouched": "wal_test",
     "lose_an_index_entry": "sstable_test",
     "lose_what_a_short_write_left": "io_test",
     "merge_keys_beside_a_full_compaction": "compaction_test",
