@@ -4,10 +4,10 @@
 
 #include "base/checksum.h"
 #include "base/seeded_defect.h"
-#include "compaction/unfinished_copy.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "wal/format.h"
 
 namespace hdb {
@@ -91,7 +91,7 @@ Status Store::already_a_store() const {
 }
 
 Status Store::check_unfinished() {
-  return compaction::check_finished(env_, directory_);
+  return check_finished(env_, directory_);
 }
 
 Status Store::check_creatable() {

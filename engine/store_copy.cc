@@ -4,15 +4,14 @@
 #include <utility>
 
 #include "base/seeded_defect.h"
-#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "sstable/verify.h"
 
 namespace hdb {
 
 namespace {
 
-using compaction::CopyKind;
 using compaction::TableRef;
 
 class StoreCopy {
@@ -28,7 +27,7 @@ class StoreCopy {
   // Takes the directory: afterwards it is locked, and is either unfinished or an earlier copy of the same store.
   Status begin(std::uint64_t edit_number) {
     if (!HDB_TRY(env_.exists(current_path(to_)))) {
-      lock_ = HDB_TRY(compaction::begin_copy(env_, to_, mark_));
+      lock_ = HDB_TRY(begin_copy(env_, to_, mark_));
       if (!HDB_TRY(env_.exists(current_path(to_)))) return {};
     } else {
       HDB_TRY(check_earlier(edit_number));  // before the lock: what is refused stays as it was
@@ -156,7 +155,7 @@ class StoreCopy {
   const std::string from_;
   const compaction::ManifestState& state_;
   const std::string to_;
-  const compaction::UnfinishedCopy mark_;
+  const UnfinishedCopy mark_;
   FileNumber next_number_;                              // of the next manifest there
   std::shared_ptr<const compaction::Version> earlier_;  // null: there is no earlier copy
   std::unique_ptr<FileLock> lock_;
@@ -176,7 +175,7 @@ Result<BackupReport> copy_store(Env& env, const std::string& from, const compact
 }
 
 Result<BackupReport> restore_store(Env& env, const std::string& from, const std::string& to) {
-  HDB_TRY(compaction::check_finished(env, from));
+  HDB_TRY(check_finished(env, from));
   const compaction::Recovered recovered = HDB_TRY(compaction::recover(env, from));
   if (!recovered.state.is_copy) {
     return Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");

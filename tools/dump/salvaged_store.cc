@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "compaction/manifest.h"
-#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "sstable/verify.h"
 
 namespace hdb::dump {
@@ -16,7 +16,7 @@ constexpr std::uint64_t kTableBytes = 64u << 20;  // at which a table of events 
 }  // namespace
 
 Status SalvagedStore::begin(const StoreId& source) {
-  lock_ = HDB_TRY(compaction::begin_copy(env_, directory_, copy_of(compaction::CopyKind::kRepair, source)));
+  lock_ = HDB_TRY(begin_copy(env_, directory_, copy_of(CopyKind::kRepair, source)));
   HDB_TRY(remove_unfinished());
   HDB_TRY(env_.create_directory(table_directory(directory_)));
   return env_.create_directory(log_directory(directory_));

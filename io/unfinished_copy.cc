@@ -1,10 +1,10 @@
-#include "compaction/unfinished_copy.h"
+#include "io/unfinished_copy.h"
 
 #include <hdb/event.h>
 
 #include "io/file_name.h"
 
-namespace hdb::compaction {
+namespace hdb {
 
 namespace {
 
@@ -93,4 +93,4 @@ Result<std::unique_ptr<FileLock>> begin_copy(Env& env, const std::string& direct
   return lock;
 }
 
-}  // namespace hdb::compaction
+}  // namespace hdb
