@@ -172,6 +172,8 @@ Status Store::recover() {
     is_closed_.store(false, std::memory_order_release);
     return {};
   }
+  // Durably before anything is acknowledged: in a marked directory the copy may be made again, over what is there.
+  if (!HDB_SEEDED(remove_the_mark_of_a_copy_too_late)) HDB_TRY(remove_mark(env_, directory_));
   HDB_TRY(start_log(recovered));
   // Last: until the log was read nobody knows that the manifest is not the one that lost its end.
   for (const std::string& path : orphans) {
@@ -219,8 +221,7 @@ Status Store::check_tables(const compaction::Version& version) {
 // are numbered above all of them.
 Result<std::vector<std::string>> Store::find_orphans(const compaction::Recovered& recovered) {
   std::vector<std::string> orphans;
-  // Of a copy that was made but for the removal of its marker: from here on it goes its own way.
-  if (HDB_TRY(env_.exists(unfinished_path(directory_)))) orphans.push_back(unfinished_path(directory_));
+  if (HDB_SEEDED(remove_the_mark_of_a_copy_too_late)) orphans.push_back(unfinished_path(directory_));
   std::uint64_t next = std::max(recovered.state.next_file_number.raw(), recovered.manifest.raw() + 1);
   const std::string tables = table_directory(directory_);
   for (const std::string& name : HDB_TRY(env_.list(tables))) {

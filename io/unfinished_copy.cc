@@ -93,4 +93,11 @@ Result<std::unique_ptr<FileLock>> begin_copy(Env& env, const std::string& direct
   return lock;
 }
 
+Status remove_mark(Env& env, const std::string& directory) {
+  const std::string path = unfinished_path(directory);
+  if (!HDB_TRY(env.exists(path))) return {};
+  HDB_TRY(env.remove(path));
+  return env.sync_directory(directory);
+}
+
 }  // namespace hdb

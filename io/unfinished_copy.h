@@ -38,4 +38,7 @@ Status check_copy_target(Env& env, const std::string& directory, const Unfinishe
 // Makes the directory, if it is none yet, locked and marked. One that is refused stays as it was.
 Result<std::unique_ptr<FileLock>> begin_copy(Env& env, const std::string& directory, const UnfinishedCopy& copy);
 
+// Removes the mark, if there is one, durably: a copy that is whole is no copy to be made again.
+Status remove_mark(Env& env, const std::string& directory);
+
 }  // namespace hdb

@@ -121,7 +121,7 @@ class Salvage {
   Status check_ends() {
     if (!HDB_TRY(env_.exists(current_path(store_)))) HDB_TRY(check_finished(env_, store_));
     if (options_.target.empty()) return {};
-    return check_copy_target(env_, options_.target, {CopyKind::kRepair, {}});
+    return check_repair_target(env_, options_.target);
   }
 
   Status take_lock() {
