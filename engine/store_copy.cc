@@ -65,7 +65,13 @@ class StoreCopy {
   Status check_earlier(std::uint64_t edit_number) {
     // One that was made but for the removal of its mark may have one.
     if (HDB_TRY(env_.exists(unfinished_path(to_)))) HDB_TRY(check_copy_target(env_, to_, mark_));
-    const compaction::Recovered there = HDB_TRY(compaction::recover(env_, to_));
+    const auto recovered = compaction::recover(env_, to_);
+    if (recovered.status().code() == StatusCode::kCorruption) {
+      return Status::corruption(to_ + ": is damaged, so that nothing can be added to it; choose another directory (" +
+                                std::string(recovered.status().message()) + ")");
+    }
+    HDB_TRY(recovered.status());
+    const compaction::Recovered& there = recovered.value();
     if (!there.state.is_copy || there.state.store_id != state_.store_id || there.edit_number > edit_number) {
       return Status::invalid_argument(to_ + ": is not an earlier backup of this store; choose another directory");
     }
