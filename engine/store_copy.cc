@@ -118,8 +118,12 @@ class StoreCopy {
     if (sound.code() != StatusCode::kCorruption && sound.code() != StatusCode::kIoError) return sound;
     // Beside it: the rest of the earlier copy may be whole, and an error may have been of this reading only.
     const std::string replacement = temporary_path(target);
-    HDB_TRY(copy_table(source, replacement, table, report));
-    HDB_TRY(env_.rename(replacement, target));
+    Status replaced = copy_table(source, replacement, table, report);
+    if (replaced.ok()) replaced = env_.rename(replacement, target);
+    if (!replaced.ok()) {
+      ignore(env_.remove(replacement), "the next backup removes what is left; the first error is the one to report");
+      return replaced;
+    }
     ++report.tables_replaced;
     return {};
   }
@@ -181,19 +185,26 @@ Result<BackupReport> copy_store(Env& env, const std::string& from, const compact
 }
 
 Result<BackupReport> restore_store(Env& env, const std::string& from, const std::string& to) {
+  const Status in_use =
+      Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");
+  // Before anything is read that counts: another backup into `from` changes its manifest and deletes tables.
+  std::unique_ptr<FileLock> lock;
+  if (HDB_TRY(env.exists(lock_path(from)))) {
+    auto taken = env.lock_read_only(lock_path(from));
+    if (taken.status().code() == StatusCode::kBusy) {
+      const auto beside = compaction::recover(env, from);
+      return beside.ok() && !beside->state.is_copy ? in_use : taken.status();
+    }
+    lock = HDB_TRY(std::move(taken));
+  }
   HDB_TRY(check_finished(env, from));
   const compaction::Recovered recovered = HDB_TRY(compaction::recover(env, from));
-  if (!recovered.state.is_copy) {
-    return Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");
-  }
+  if (!recovered.state.is_copy) return in_use;
   const bool is_interrupted = HDB_TRY(env.exists(unfinished_path(to)));
   if (!is_interrupted && HDB_TRY(env.exists(current_path(to)))) {
     return Status::invalid_argument(to + ": is a store already; restore into a new directory");
   }
   HDB_TRY(check_outside(env, to, from));
-  // Another backup into `from` would delete tables meanwhile.
-  std::unique_ptr<FileLock> lock;
-  if (HDB_TRY(env.exists(lock_path(from)))) lock = HDB_TRY(env.lock_read_only(lock_path(from)));
   return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, CopyKind::kRestore);
 }
 

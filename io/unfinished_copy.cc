@@ -89,6 +89,8 @@ Result<std::unique_ptr<FileLock>> begin_copy(Env& env, const std::string& direct
   HDB_TRY(check_copy_target(env, directory, copy));  // another process may have come first
   if (!HDB_TRY(env.exists(unfinished_path(directory)))) {
     HDB_TRY(replace_file(env, unfinished_path(directory), as_bytes(text_of(copy))));
+  } else {
+    HDB_TRY(env.sync_directory(directory));  // who made it may have died before
   }
   return lock;
 }

@@ -35,7 +35,7 @@ Status check_finished(Env& env, const std::string& directory);
 // An empty source is that of any store. kInvalidArgument says what is there instead. Changes nothing.
 Status check_copy_target(Env& env, const std::string& directory, const UnfinishedCopy& copy);
 
-// Makes the directory, if it is none yet, locked and marked. One that is refused stays as it was.
+// Makes the directory, if it is none yet, locked and durably marked. One that is refused stays as it was.
 Result<std::unique_ptr<FileLock>> begin_copy(Env& env, const std::string& directory, const UnfinishedCopy& copy);
 
 // Removes the mark, if there is one, durably: a copy that is whole is no copy to be made again.
