@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include <hdb/status.h>
+
 namespace hdb {
 
 namespace {
@@ -119,7 +121,23 @@ class ThreadBackground final : public Background {
   std::vector<std::thread> threads_;
 };
 
+class NoBackground final : public Background {
+ public:
+  void submit(Priority, std::function<void()>) override { refuse(); }
+  void after(std::chrono::milliseconds, std::function<void()>) override { refuse(); }
+  void wait([[maybe_unused]] Mutex& mutex, CondVar&) override HDB_REQUIRES(mutex) { refuse(); }
+  void sleep(std::chrono::microseconds) override { refuse(); }
+  void stop() override {}
+
+ private:
+  static void refuse() { HDB_CHECK(!"a store that is only read has no background work"); }
+};
+
 }  // namespace
+
+std::unique_ptr<Background> no_background() {
+  return std::make_unique<NoBackground>();
+}
 
 std::unique_ptr<Background> thread_background(std::uint32_t threads) {
   return std::make_unique<ThreadBackground>(threads);

@@ -30,6 +30,9 @@ class Background {
   virtual void stop() = 0;
 };
 
+// For a store that is only read, and so never has any work: without threads.
+std::unique_ptr<Background> no_background();
+
 // `threads` for compactions, one for flushes, one for timers. Throws std::system_error if the system gives no more.
 std::unique_ptr<Background> thread_background(std::uint32_t threads);
 

@@ -183,11 +183,7 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return write_error_;
   }
-  // What is written to a log that was moved, or that another process has read in the meantime, would be lost.
-  if (const Status held = env_.check_lock(); !held.ok()) {
-    stop_writes(held);
-    return held;
-  }
+  HDB_TRY(check_place());
   bool is_durable = false;
   for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
   const Admitted admitted = admit(group);
@@ -319,10 +315,13 @@ Status Store::apply(PendingAppend& pending) {
 }
 
 Status Store::make_active_writable(std::uint64_t group_bytes) {
-  if (!reserve_.is_held() && !HDB_SEEDED(give_kept_space_to_appends) && !reserve_.take()) {
-    return Status::error(StatusCode::kNoSpace, reserve_path(directory_) + ": no space to keep " +
-                                                   std::to_string(options_.reserve_bytes) +
-                                                   " bytes free for flushes; free space, or lower reserve_bytes");
+  if (!reserve_.is_held() && !HDB_SEEDED(give_kept_space_to_appends)) {
+    const Status taken = reserve_.take();
+    if (!taken.ok()) {
+      return Status::error(StatusCode::kNoSpace, std::string(taken.message()) + "; or lower reserve_bytes, the " +
+                                                     std::to_string(options_.reserve_bytes) +
+                                                     " bytes kept free for flushes");
+    }
   }
   const bool is_full = active_claimed_bytes_.load(std::memory_order_relaxed) >= options_.memtable_bytes ||
                        active_log_bytes_ >= options_.log_bytes_max / 2;

@@ -50,11 +50,8 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
-Platform real_platform(const Options& options) {
-  return {.env = &posix_env(),
-          .clock = &system_clock(),
-          .background = thread_background(options.background_threads),
-          .seed = random_seed()};
+Platform real_platform(std::unique_ptr<Background> background) {
+  return {.env = &posix_env(), .clock = &system_clock(), .background = std::move(background), .seed = random_seed()};
 }
 
 }  // namespace
@@ -63,8 +60,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::filesystem::path& direct
                                              OpenMode mode, Hooks hooks) {
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
     HDB_TRY(validate(options));
-    return std::make_unique<Engine>(
-        HDB_TRY(Store::open(directory.string(), options, mode, std::move(hooks), real_platform(options))));
+    return std::make_unique<Engine>(HDB_TRY(Store::open(directory.string(), options, mode, std::move(hooks),
+                                                        real_platform(thread_background(options.background_threads)))));
   });
 }
 
@@ -73,7 +70,7 @@ Result<std::unique_ptr<Engine>> Engine::open_read_only(const std::filesystem::pa
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
     HDB_TRY(validate(options));
     return std::make_unique<Engine>(
-        HDB_TRY(Store::open_read_only(directory.string(), options, std::move(hooks), real_platform(options))));
+        HDB_TRY(Store::open_read_only(directory.string(), options, std::move(hooks), real_platform(no_background()))));
   });
 }
 

@@ -197,6 +197,7 @@ Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable*
 // A full disk leaves the store as it is, and the edit may be tried again; one that does not fit was not written. After
 // any other error nobody knows what the next open will find, so nothing more is written.
 Status Store::record(const compaction::VersionEdit& edit) {
+  HDB_TRY(check_place());
   const Status recorded = manifest_->append(edit);
   if (recorded.ok()) {
     remove_unsettled();

@@ -39,6 +39,7 @@ Status Store::sync_by_timer() {
   const bool is_idle = now - last_append_ >= kIdleBeforeMark;
   const bool is_due = first_unsynced_ && now - *first_unsynced_ >= std::chrono::milliseconds(options_.sync_interval_ms);
   if (is_idle || is_due) {
+    HDB_TRY(check_place());
     HDB_TRY(log_->sync());
     first_unsynced_.reset();
     durable_position_end_.store(next_position_, std::memory_order_release);

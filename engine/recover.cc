@@ -96,12 +96,13 @@ Status Store::check_unfinished() {
 
 Status Store::check_creatable() {
   HDB_TRY(check_unfinished());
+  HDB_TRY(check_holds_no_data());
   for (const std::string& name : HDB_TRY(list_if_present(env_, directory_))) {
     if (is_left_by_creation(name)) continue;
     return Status::invalid_argument(directory_ + ": holds other files (" + name +
                                     ") and is no store; choose an empty or a new directory");
   }
-  return check_holds_no_data();
+  return {};
 }
 
 // Without CURRENT nothing says what the data is: neither to be opened, nor to be built upon.
@@ -180,7 +181,7 @@ Status Store::recover() {
     const Status removed = env_.remove(path);
     if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
   }
-  reserve_.take();
+  ignore(reserve_.take(), "appends ask for it again");
   is_closed_.store(false, std::memory_order_release);
   MutexLock lock(state_mutex_);
   schedule_compactions();
@@ -336,9 +337,13 @@ void Store::tell_torn_tail(const wal::ReplayEnd& end, std::string_view what_was_
                                 " bytes of a torn log tail: " + end.torn_reason);
 }
 
-// What a read-only open shows is durable, as in any other.
+// What a read-only open shows is durable, as in any other: the log, and the manifest by which it was read.
 Status Store::read_log(const compaction::Recovered& recovered) {
   const std::optional<wal::ReplayEnd> end = HDB_TRY(replay_log(recovered));
+  if (!HDB_SEEDED(believe_a_manifest_that_is_not_durable)) {
+    HDB_TRY(env_.sync_file(manifest_path(directory_, recovered.manifest)));
+    HDB_TRY(env_.sync_directory(directory_));
+  }
   std::uint64_t log_bytes = 0;
   if (end) {
     if (!HDB_SEEDED(read_what_is_not_durable)) HDB_TRY(wal::sync_replayed(env_, directory_, *end));

@@ -20,16 +20,12 @@ Status Reserve::prepare() {
   return file->close();
 }
 
-bool Reserve::take() noexcept {
-  if (is_held()) return true;
+Status Reserve::take() noexcept {
+  if (is_held()) return {};
   MutexLock lock(mutex_);
-  bool is_taken = false;
-  try {
-    is_taken = prepare().ok();
-  } catch (...) {  // no memory: as no space
-  }
-  is_held_.store(is_taken, std::memory_order_relaxed);
-  return is_taken;
+  Status taken = without_exceptions([this] { return prepare(); });
+  is_held_.store(taken.ok(), std::memory_order_relaxed);
+  return taken;
 }
 
 bool Reserve::release() noexcept {

@@ -10,16 +10,16 @@
 
 namespace hdb {
 
-// A file of the store that holds nothing, given up when a flush finds no space and taken again when there is some. While
-// it is gone appends are refused, so that they do not take what flushes need. Thread-safe.
+// A file of the store that holds nothing, given up when a flush finds no space and taken again when there is some.
+// While it is gone appends are refused, so that they do not take what flushes need. Thread-safe.
 class Reserve {
  public:
   // With 0 bytes there is none, and it counts as held. One that an earlier open left is taken over.
   Reserve(Env& env, const std::string& store, std::uint64_t bytes);
 
   bool is_held() const noexcept { return is_held_.load(std::memory_order_relaxed); }
-  // Tries to take the space; whether it is held then. Never an error: what needs it asks is_held().
-  bool take() noexcept HDB_EXCLUDES(mutex_);
+  // Takes the space, or says why it is not to be had: kNoSpace, or what stands in its way.
+  Status take() noexcept HDB_EXCLUDES(mutex_);
   // Gives the space up; whether there was any to give.
   bool release() noexcept HDB_EXCLUDES(mutex_);
   // At the end of an open: a closed store takes no more than it holds.

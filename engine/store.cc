@@ -136,6 +136,14 @@ Status Store::close(bool is_forced) {
   return status;
 }
 
+// What is written to files that were moved, or that another process has read in the meantime, would be lost to it, and
+// may be what it overwrites.
+Status Store::check_place() {
+  Status held = env_.check_lock();
+  if (!held.ok()) stop_writes(held);
+  return held;
+}
+
 Status Store::sync_log() {
   MutexLock lock(log_mutex_);
   return log_->sync();
@@ -143,6 +151,7 @@ Status Store::sync_log() {
 
 // Everything is in tables: the log ends, and the manifest says so before its files go.
 Status Store::close_log() {
+  HDB_TRY(check_place());
   LogPoint end;
   {
     MutexLock lock(log_mutex_);

@@ -1,7 +1,7 @@
 // engine/store.h: the state of an open store, its locks and its threads.
 //
 // Lock order (outer first): manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
-// shard. Two are held across IO: log_mutex_ across the log's writes and syncs, which is what makes log order equal
+// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's writes and syncs, which is what makes log order equal
 // sequence order; manifest_mutex_ across an edit, which makes edits follow one another.
 //
 // thread        runs                        owns                         woken by         stopped by
@@ -221,6 +221,7 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // store.cc
   bool is_forked() const noexcept;
+  Status check_place();
   Status sync_log();
   Status close_log();
   Status remove_log_files();

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -42,6 +43,8 @@ std::string_view remedy_for(int error) noexcept {
       return "; check owner and permissions of the file and its directory";
     case ENOTDIR:
       return "; a file is there: give a directory";
+    case ELOOP:
+      return "; a link is there: put the file itself in its place";
     case EISDIR:
       return "; a directory is there: remove it, or choose another place";
     case EFBIG:
@@ -121,6 +124,12 @@ Result<std::uint64_t> regular_file_bytes(const FileDescriptor& file, const std::
   if (!S_ISREG(attributes.st_mode))
     return Status::io_error(path + ": open: not a regular file; something else is in its place");
   return static_cast<std::uint64_t>(attributes.st_size);
+}
+
+// All on it is durable, and some file systems that are never written to refuse to sync.
+bool is_read_only_medium(const FileDescriptor& file) noexcept {
+  struct statvfs attributes;
+  return ::fstatvfs(file.number(), &attributes) == 0 && (attributes.f_flag & ST_RDONLY) != 0;
 }
 
 Status close_file(FileDescriptor& file, const std::string& path) {
@@ -329,7 +338,7 @@ class LockTable {
     if (::stat(path.c_str(), &attributes) == 0 && held_.contains({attributes.st_dev, attributes.st_ino})) {
       return Status::error(StatusCode::kBusy, path + ": an engine in this process has the store open; close it first");
     }
-    FileDescriptor file = HDB_TRY(open_file(path, is_read_only ? O_RDONLY : O_RDWR | O_CREAT));
+    FileDescriptor file = HDB_TRY(open_file(path, (is_read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_NOFOLLOW));
     HDB_TRY(regular_file_bytes(file, path));
     const int kind = is_read_only ? LOCK_SH : LOCK_EX;
     if (!HDB_SEEDED(forget_the_lock) && uninterrupted([&] { return ::flock(file.number(), kind | LOCK_NB); }) != 0) {
@@ -429,7 +438,7 @@ class PosixEnv final : public Env {
   }
 
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override {
-    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR));
+    FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_NOFOLLOW));
     const std::uint64_t bytes = HDB_TRY(regular_file_bytes(file, path));
     return std::unique_ptr<LogFile>(std::make_unique<PosixLogFile>(std::move(file), path, bytes));
   }
@@ -528,11 +537,12 @@ class PosixEnv final : public Env {
 
   Status sync_file(const std::string& path) override {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDONLY));
-    return hdb::sync_file(file, path);
+    return is_read_only_medium(file) ? Status() : hdb::sync_file(file, path);
   }
 
   Status sync_directory(const std::string& directory) override {
     const FileDescriptor file = HDB_TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
+    if (is_read_only_medium(file)) return {};
     if (uninterrupted([&] { return ::fsync(file.number()); }) != 0) {
       return system_error(directory, "sync directory", errno);
     }

@@ -736,7 +736,7 @@ def test_with_too_little_address_space_every_verb_works_or_says_so(scratch):
     # So many threads, and no more.
     outcomes = []
     for threads in range(6):
-        done = run("stats", "--dir", store, "--set", "background_threads=2", preexec_fn=limited(threads * gib + gib // 2, gib))
+        done = run("compact", "--dir", store, "--set", "background_threads=2", preexec_fn=limited(threads * gib + gib // 2, gib))
         outcomes.append(done.returncode)
         if done.returncode != 0:
             check(done.err.count("\n") == 1 and "threads cannot be started" in done.err, f"{threads} threads: {done.err}")

@@ -146,6 +146,20 @@ def test_what_is_no_file_in_the_place_of_a_file_is_named_at_once(scratch):
     check_works(scratch, store)
 
 
+def test_a_link_in_the_place_of_a_file_of_the_store_does_no_harm_to_what_it_leads_to(scratch):
+    precious = scratch / "precious"
+    precious.write_text("precious")
+    for name in "LOCK", "RESERVE":
+        store = store_of(scratch, f"with {name}")
+        (store / name).unlink(missing_ok=True)
+        (store / name).symlink_to(precious)
+        refused(1, [str(store / name), "a link is there"], "ingest", "--dir", store, "--format", "ndjson", "--restart",
+                log_of(scratch))
+        check(precious.read_text() == "precious", f"what {name} leads to was changed")
+        (store / name).unlink(missing_ok=True)
+        check_works(scratch, store)
+
+
 def test_a_directory_of_somebody_else_may_be_read_if_they_let_and_else_is_refused_with_what_to_check(scratch):
     nobody = as_nobody(scratch)
     theirs, mine = store_of(scratch, "theirs"), scratch / "mine"

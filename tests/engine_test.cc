@@ -542,7 +542,7 @@ TEST_CASE("a flush on a full disk uses the space kept for it, and appends wait u
     env.limit_bytes(env.bytes_used() + (512u << 10));
     const auto refused = store->append(Event{.type = "refused"});
     CHECK(refused.status().code() == StatusCode::kNoSpace);
-    CHECK(refused.status().message().find("free space") != std::string_view::npos);
+    CHECK(refused.status().message().find("kept free for flushes") != std::string_view::npos);
     CHECK(store->get(Position{7}).value()->type() == "t");
     env.limit_bytes(64u << 20);
     CHECK(store->append(Event{.type = "taken"}).ok());

@@ -17,6 +17,7 @@
 
 #include "io/env.h"
 #include "io/file_name.h"
+#include "io/locked_env.h"
 #include "io/unfinished_copy.h"
 #include "tests/support/memory_env.h"
 
@@ -256,7 +257,7 @@ TEST_CASE("a store is locked once, by whom the message says, and free again afte
   });
 }
 
-TEST_CASE("who only reads a store takes the same lock, and neither makes nor changes its file") {
+TEST_CASE("who only reads a store keeps out who writes, and neither makes nor changes the lock's file") {
   on_each_env([](Env& env, const std::string& directory) {
     const std::string path = lock_path(directory);
     CHECK(env.lock_read_only(path).status().code() == StatusCode::kNotFound);
@@ -273,6 +274,53 @@ TEST_CASE("who only reads a store takes the same lock, and neither makes nor cha
     REQUIRE_MESSAGE(held.ok(), held.status().message());
     CHECK(env.lock_read_only(path).status().code() == StatusCode::kBusy);
   });
+}
+
+TEST_CASE("nothing of a locked directory is changed once its lock is lost, given back, or was to read only") {
+  MemoryEnv env;
+  const std::string path = lock_path("store");
+  REQUIRE(env.create_directory("store").ok());
+  REQUIRE(replace_file(env, "store/file", as_bytes("content")).ok());
+  const auto changes_of = [](Env& locked) {
+    return std::vector<Status>{locked.create("store/new").status(),
+                               locked.create_log("store/new").status(),
+                               locked.open_log("store/file").status(),
+                               locked.create_directory("store/new"),
+                               locked.rename("store/file", "store/other"),
+                               locked.link("store/file", "store/other"),
+                               locked.remove("store/file")};
+  };
+  const auto check_refused = [&](LockedEnv& locked, StatusCode code) {
+    CHECK(locked.check_lock().code() == code);
+    for (const Status& change : changes_of(locked)) CHECK(change.code() == code);
+    CHECK(text_of(locked, "store/file") == "content");
+    CHECK(env.list("store").value() ==
+          (env.exists(path).value() ? std::vector<std::string>{"LOCK", "file"} : std::vector<std::string>{"file"}));
+  };
+  {
+    LockedEnv locked(env);
+    CHECK(locked.check_lock().ok());
+    REQUIRE(locked.take_lock(path).ok());
+    CHECK(locked.check_lock().ok());
+    CHECK(locked.create("store/new").ok());
+    REQUIRE(locked.remove("store/new").ok());
+    REQUIRE(env.remove(path).ok());
+    check_refused(locked, StatusCode::kIoError);
+  }
+  {
+    LockedEnv locked(env);
+    REQUIRE(locked.take_lock(path).ok());
+    locked.release_lock();
+    check_refused(locked, StatusCode::kClosed);
+  }
+  for (const bool has_lock_file : {true, false}) {
+    if (!has_lock_file) REQUIRE(env.remove(path).ok());
+    LockedEnv locked(env);
+    REQUIRE(locked.take_lock_read_only(path).ok());
+    check_refused(locked, StatusCode::kClosed);
+    CHECK(locked.sync_file("store/file").ok());
+    CHECK(locked.sync_directory("store").ok());
+  }
 }
 
 TEST_CASE("of many threads one at a time holds the lock") {

@@ -206,6 +206,23 @@ TEST_CASE("a sync that failed is told, and Env does not try it again") {
   CHECK(!posix_env().exists(directory.path() + "/d/CURRENT").value());
 }
 
+TEST_CASE("a killed store on a medium that is never written to, and refuses to sync, can be read") {
+  const TemporaryDirectory directory;
+  const std::string store = directory.path() + "/store";
+  const std::string image = directory.path() + "/image";
+  {
+    const auto writer = Engine::open(store, presets::durable()).value();
+    REQUIRE(writer->append(Event{.type = "one"}).ok());
+    std::filesystem::copy(store, image, std::filesystem::copy_options::recursive);
+  }
+  const FaultyCalls faults(
+      {.fail_at = 0, .error = EINVAL, .is_of_one_kind = true, .kind = Call::kSync, .is_medium_read_only = true});
+  const auto reader = Engine::open_read_only(image, presets::durable());
+  REQUIRE_MESSAGE(reader.ok(), reader.status().message());
+  CHECK((*reader)->stats().events == 1);
+  CHECK(!faults.has_failed());
+}
+
 namespace {
 
 struct Appended {

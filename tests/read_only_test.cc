@@ -102,6 +102,44 @@ TEST_CASE("a resume token of a store opened read-only holds over a power loss af
   CHECK(next.value()->position() == events);
 }
 
+TEST_CASE("what a read-only open shows after a process was killed in a flush is there after a power loss") {
+  const Options options = small();
+  std::uint64_t operations = 0;
+  bool is_flushed = false;
+  std::size_t tried = 0;
+  for (; !is_flushed; ++operations) {
+    for (std::uint64_t seed = 0; seed < 4 && !is_flushed; ++seed) {
+      CAPTURE(operations);
+      CAPTURE(seed);
+      MemoryEnv env;
+      std::uint64_t shown = 0;
+      {
+        TestStore writer = open_store(env, "store", options, 1).value();
+        for (int event = 0; event < 20; ++event) {
+          const Event one{.type = "one"};
+          REQUIRE(writer->append(Batch{.events = {&one, 1}, .changes = {}, .durability = Durability::kNone}).ok());
+        }
+        env.crash_at(env.operations() + operations);
+        is_flushed = writer->flush().ok();
+        env.heal();  // the process was killed there, and the machine goes on
+        REQUIRE(env.remove(lock_path("store")).ok());
+        {
+          const auto reader = open_store_read_only(env, "store", options);
+          REQUIRE_MESSAGE(reader.ok(), reader.status().message());
+          shown = (*reader)->stats().events;
+        }
+        env.crash_at(env.operations());
+      }
+      env.crash(seed);
+      const auto store = open_store(env, "store", options, 2);
+      REQUIRE_MESSAGE(store.ok(), store.status().message());
+      CHECK((*store)->stats().events >= shown);
+      ++tried;
+    }
+  }
+  CHECK(tried > 40);
+}
+
 TEST_CASE("a log of many memtables is read without a flush") {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);

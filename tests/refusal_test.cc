@@ -345,6 +345,30 @@ TEST_CASE("an open that gets none or only some of its threads says so, leaves no
   std::filesystem::remove_all(pattern);
 }
 
+TEST_CASE("a store whose lock file is removed while it is idle makes no keyspace and marks no log") {
+  for (const bool is_idle : {false, true}) {
+    CAPTURE(is_idle);
+    MemoryEnv env;
+    TestStore store = opened(env);
+    REQUIRE(store->append(Event{.type = "before"}).ok());
+    const std::string segment = "store/wal/" + env.list("store/wal").value().front();
+    REQUIRE(env.remove(lock_path("store")).ok());
+    const Buffer before = read_file(env, segment, 1u << 30).value();
+    if (is_idle) {
+      store.clock->advance(std::chrono::seconds(1));
+      store.background->run_timers();
+      CHECK(store->append(Event{.type = "after"}).status().code() == StatusCode::kClosed);
+    } else {
+      const Status made = store->keyspace("new").status();
+      CHECK_MESSAGE(made.message().find("store/LOCK: is gone since it was locked") != std::string_view::npos,
+                    made.message());
+    }
+    CHECK(read_file(env, segment, 1u << 30).value() == before);
+    CHECK(!store->close().ok());
+    CHECK(read_file(env, segment, 1u << 30).value() == before);
+  }
+}
+
 TEST_CASE("a store whose lock file is removed while it is open acknowledges nothing more and changes no file") {
   MemoryEnv env;
   TestStore store = opened(env);
@@ -357,6 +381,7 @@ TEST_CASE("a store whose lock file is removed while it is open acknowledges noth
   CHECK_MESSAGE(appended.message().find("store/LOCK: is gone since it was locked") != std::string_view::npos,
                 appended.message());
   CHECK(store->append(Event{.type = "later"}).status().code() == StatusCode::kClosed);
+  CHECK(store->keyspace("new").status().code() == StatusCode::kClosed);
   CHECK(store->flush().code() == StatusCode::kClosed);
   CHECK(store->get(Position{0}).value()->type() == "before");
   CHECK(store->close().code() == StatusCode::kClosed);

@@ -419,6 +419,34 @@ TEST_CASE("a log without its floor segment, or without one in the middle, is cor
   CHECK(log.replay_into(beyond, seen).status().code() == StatusCode::kCorruption);
 }
 
+TEST_CASE("durable segments at the end of the log that are gone, empty or zeros are missed, and no torn tail") {
+  TestLog log(64u << 10);
+  REQUIRE(log.open().ok());
+  std::mt19937_64 random(11);
+  while (log.writer->end().segment.raw() < 5) REQUIRE(log.append({random_batch(random, 40)}, true).ok());
+  std::vector<Logged> seen;
+  const auto whole = log.replay_into(log.from_floor(), seen);
+  REQUIRE_MESSAGE(whole.ok(), whole.status().message());
+  CHECK(seen.size() == log.groups.size());
+  for (std::uint64_t number = 5; number > 1; --number) {
+    CAPTURE(number);
+    const std::string path = segment_path(kStore, SegmentNumber(number));
+    const std::uint64_t bytes = log.env.file_bytes(path).value();
+    const auto check_missed = [&] {
+      std::vector<Logged> some;
+      const Status status = log.replay_into(log.from_floor(), some).status();
+      CHECK(status.code() == StatusCode::kCorruption);
+      CHECK_MESSAGE(status.message().find("this is no torn tail") != std::string_view::npos, status.message());
+    };
+    REQUIRE(replace_file(log.env, path, Buffer(bytes)).ok());
+    check_missed();
+    REQUIRE(replace_file(log.env, path, {}).ok());
+    check_missed();
+    REQUIRE(log.env.remove(path).ok());
+    check_missed();
+  }
+}
+
 TEST_CASE("a segment of an epoch the manifest does not know is an orphan: ignored, and removed by the cut") {
   TestLog log(1u << 20);
   write_three_durable(log);

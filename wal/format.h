@@ -37,7 +37,9 @@
 //       48     8  first_position       of the first event of the first batch
 //       56     8  commit_time_ns       since the Unix epoch; never decreases
 //       64    16  durable_end          LogPoint: all below was durable when the group was written; a mark says its own
-//                                      end, and is written only when everything before it is durable
+//                                      end, and is written only when everything before it is durable. One that stands
+//                                      in a segment behind the predecessor_end of the next says where the groups of
+//                                      that one begin: its name and header are durable
 //       80     4  extras_bytes         a multiple of 8
 //       84     4  header_checksum      the low half of XXH3-64, seeded likewise, over header bytes 0..7 and 16..83: a
 //                                      size is believed only if it is right

@@ -15,10 +15,10 @@ namespace {
 constexpr std::uint64_t kStepBytesMin = 256u << 10;
 constexpr std::uint64_t kStepBytesMax = 16u << 20;
 
-// What a segment needs for a group of `bytes` behind `end`: wherever the group begins, and a mark in a block of its
-// own.
+// What a segment needs for a group of `bytes` behind `end`: wherever the group begins, and two marks behind it, each in
+// a block of its own.
 constexpr std::uint64_t space_for(std::uint64_t end, std::uint64_t bytes) noexcept {
-  return round_up(round_up(end, kBlockBytes) + bytes, kBlockBytes) + kBlockBytes;
+  return round_up(round_up(end, kBlockBytes) + bytes, kBlockBytes) + 2 * kBlockBytes;
 }
 
 }  // namespace
@@ -134,9 +134,41 @@ Status Writer::roll(std::uint64_t group_bytes) {
   const Result<std::uint64_t> prepared = grow(*spare_, 0, space_for(kSegmentHeaderBytes, group_bytes));
   if (!prepared.ok()) return preparing_failed(prepared.status());
   const std::uint64_t predecessor_end = end_;
-  HDB_TRY(retire_segment());
+  const bool is_all_durable = durable_bytes_ == end_ && unsynced_.empty();
+  if (!is_all_durable || HDB_SEEDED(leave_the_next_segment_unvouched)) {
+    HDB_TRY(retire_segment());
+    segment_ = segment_.next();
+    return begin_segment(std::move(spare_), prepared.value(), predecessor_end);
+  }
+  const std::unique_ptr<LogFile> predecessor = std::move(file_);
   segment_ = segment_.next();
-  return begin_segment(std::move(spare_), prepared.value(), predecessor_end);
+  HDB_TRY(begin_segment(std::move(spare_), prepared.value(), predecessor_end));
+  HDB_TRY(sync_files());
+  return vouch_from(*predecessor, predecessor_end);
+}
+
+// Marks the end of the segment before, of which all is durable, with the begin of this one, which is so now: without
+// that nobody would miss it.
+Status Writer::vouch_from(LogFile& predecessor, std::uint64_t predecessor_end) {
+  const LogPoint at{SegmentNumber(segment_.raw() - 1), round_up(predecessor_end, kBlockBytes)};
+  GroupHeader header;
+  header.kind = GroupKind::kMark;
+  header.epoch = epoch_;
+  header.predecessor_end = predecessor_end;
+  header.first_sequence = next_sequence_;
+  header.first_position = next_position_;
+  header.commit_time_ns = last_commit_time_ns_;
+  header.durable_end = end();
+  const std::array<std::byte, kGroupHeaderBytes> mark = encode_group_header(header, {}, {log_key_, at}, scratch_);
+  const ByteView piece = mark;
+  const std::uint64_t bytes = at.offset + kGroupHeaderBytes;
+  HDB_TRY(write_at(predecessor, at.offset, {&piece, 1}, false));
+  if (const Status status = predecessor.truncate(bytes); !status.ok()) return poison(status);
+  if (const Status status = predecessor.close(); !status.ok()) return poison(status);
+  closed_segments_[at.segment] = bytes;
+  closed_bytes_ += bytes;
+  bytes_written_ += kGroupHeaderBytes;
+  return {};
 }
 
 // Gives back the unused space of the current segment, and keeps its file open only if it has to be synced.
@@ -169,22 +201,22 @@ Status Writer::begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepar
   header.durable_end = durable_end_;
   const std::array<std::byte, kSegmentHeaderBytes> bytes = encode_segment_header(header);
   const ByteView piece = bytes;
-  HDB_TRY(write_at(0, {&piece, 1}, false));
+  HDB_TRY(write_at(*file_, 0, {&piece, 1}, false));
   end_ = kSegmentHeaderBytes;
   bytes_written_ += kSegmentHeaderBytes;
   is_marked_ = false;
   return {};
 }
 
-Status Writer::write_at(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
-  const Result<LogFile::Ticket> ticket = file_->submit(offset, pieces, is_durable);
+Status Writer::write_at(LogFile& file, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
+  const Result<LogFile::Ticket> ticket = file.submit(offset, pieces, is_durable);
   if (!ticket.ok()) return poison(ticket.status());
-  const Result<std::uint64_t> written = file_->wait(ticket.value());
+  const Result<std::uint64_t> written = file.wait(ticket.value());
   if (!written.ok()) return poison(written.status());
   std::uint64_t bytes = 0;
   for (const ByteView piece : pieces) bytes += piece.size();
   if (written.value() != bytes && !HDB_SEEDED(take_a_short_completion_for_a_whole_one)) {
-    return poison(Status::io_error(file_->path() + ": write at byte " + std::to_string(offset) + ": only " +
+    return poison(Status::io_error(file.path() + ": write at byte " + std::to_string(offset) + ": only " +
                                    std::to_string(written.value()) + " of " + std::to_string(bytes) +
                                    " bytes were written"));
   }
@@ -232,7 +264,7 @@ Status Writer::write_group(GroupHeader header, std::span<const ByteView> batches
   // A durable write covers its own bytes only: where older ones are not durable, everything is synced after it.
   const bool is_rest_durable = durable_bytes_ == end_ && unsynced_.empty() && is_name_durable_;
   if (HDB_SEEDED(acknowledge_before_sync)) is_durable = false;
-  HDB_TRY(write_at(at.offset, pieces_, is_durable && is_rest_durable));
+  HDB_TRY(write_at(*file_, at.offset, pieces_, is_durable && is_rest_durable));
   end_ = at.offset + bytes;
   bytes_written_ += bytes;
   if (!is_durable) return {};

@@ -93,7 +93,8 @@ class Writer {
   Status roll(std::uint64_t group_bytes);
   Status begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end);
   Status retire_segment();
-  Status write_at(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable);
+  Status vouch_from(LogFile& predecessor, std::uint64_t predecessor_end);
+  Status write_at(LogFile& file, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable);
   Status write_group(GroupHeader header, std::span<const ByteView> batches, bool is_durable);
   Status sync_files();
   std::uint64_t group_start() const noexcept;

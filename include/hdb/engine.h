@@ -160,7 +160,8 @@ class HDB_EXPORT Engine {
                                               OpenMode mode = OpenMode::kOpenOrCreate, Hooks hooks = {});
 
   // Opens the store in `directory` without changing a byte of it, as for a backup that shall stay one, a full disk or a
-  // read-only medium. Any number of processes may have it open so, while none has it open for writing. Errors as for
+  // read-only medium. Any number of processes may have it open so, while none has it open for writing (if the
+  // file LOCK is there: one that was removed keeps nobody out). Errors as for
   // open(), kNotFound if there is no store. What the log holds is kept in memory, and was made durable; a torn tail is
   // left out and reported to hooks.listener. Calls that would change the store return kClosed.
   static Result<std::unique_ptr<Engine>> open_read_only(const std::filesystem::path& directory, const Options& options,

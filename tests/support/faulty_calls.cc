@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ int __real_link(const char* from, const char* to);
 int __real_unlink(const char* path);
 int __real_mkdir(const char* path, mode_t mode);
 dirent64* __real_readdir64(DIR* stream);
+int __real_fstatvfs64(int file, struct statvfs64* attributes);
 }
 
 namespace hdb::test {
@@ -217,6 +219,13 @@ ssize_t __wrap_pwritev64(int file, const iovec* pieces, int count, off_t offset)
   return -1;
 }
 
+int __wrap_fstatvfs64(int file, struct statvfs64* attributes) {
+  const int result = __real_fstatvfs64(file, attributes);
+  const std::lock_guard lock(hdb::test::mutex);
+  const bool is_read_only = hdb::test::state != nullptr && hdb::test::state->faults.is_medium_read_only;
+  if (result == 0 && is_read_only) attributes->f_flag |= ST_RDONLY;
+  return result;
+}
 int __wrap_fdatasync(int file) {
   return hdb::test::sync_with(Call::kSync, file, &__real_fdatasync);
 }

@@ -23,6 +23,8 @@ struct CallFaults {
   Call kind = Call::kSync;
   // A sync that fails loses what was written to the file since it was last synced, as the kernel may.
   bool drops_dirty_data = false;
+  // Every file is on a file system that is mounted read-only.
+  bool is_medium_read_only = false;
 };
 
 // While it lives, this process's system calls on files meet the faults. One at a time; thread-safe.
