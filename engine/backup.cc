@@ -21,7 +21,7 @@ Result<BackupReport> Store::backup(const std::string& to, BackupMode mode) {
     state = manifest_->state();
     edit_number = manifest_->edit_number();
   }
-  return copy_store(env_, directory_, state, edit_number, to, mode, compaction::CopyKind::kBackup);
+  return copy_store(env_, directory_, state, edit_number, to, mode, CopyKind::kBackup);
 }
 
 }  // namespace hdb

@@ -4,10 +4,10 @@
 
 #include "base/checksum.h"
 #include "base/seeded_defect.h"
-#include "compaction/unfinished_copy.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "wal/format.h"
 
 namespace hdb {
@@ -91,7 +91,7 @@ Status Store::already_a_store() const {
 }
 
 Status Store::check_unfinished() {
-  return compaction::check_finished(env_, directory_);
+  return check_finished(env_, directory_);
 }
 
 Status Store::check_creatable() {
@@ -173,6 +173,8 @@ Status Store::recover() {
     is_closed_.store(false, std::memory_order_release);
     return {};
   }
+  // Durably before anything is acknowledged: in a marked directory the copy may be made again, over what is there.
+  if (!HDB_SEEDED(remove_the_mark_of_a_copy_too_late)) HDB_TRY(remove_mark(env_, directory_));
   HDB_TRY(start_log(recovered));
   // Last: until the log was read nobody knows that the manifest is not the one that lost its end.
   for (const std::string& path : orphans) {
@@ -220,8 +222,7 @@ Status Store::check_tables(const compaction::Version& version) {
 // are numbered above all of them.
 Result<std::vector<std::string>> Store::find_orphans(const compaction::Recovered& recovered) {
   std::vector<std::string> orphans;
-  // Of a copy that was made but for the removal of its marker: from here on it goes its own way.
-  if (HDB_TRY(env_.exists(unfinished_path(directory_)))) orphans.push_back(unfinished_path(directory_));
+  if (HDB_SEEDED(remove_the_mark_of_a_copy_too_late)) orphans.push_back(unfinished_path(directory_));
   std::uint64_t next = std::max(recovered.state.next_file_number.raw(), recovered.manifest.raw() + 1);
   const std::string tables = table_directory(directory_);
   for (const std::string& name : HDB_TRY(env_.list(tables))) {

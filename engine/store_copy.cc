@@ -4,15 +4,14 @@
 #include <utility>
 
 #include "base/seeded_defect.h"
-#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "sstable/verify.h"
 
 namespace hdb {
 
 namespace {
 
-using compaction::CopyKind;
 using compaction::TableRef;
 
 class StoreCopy {
@@ -28,7 +27,7 @@ class StoreCopy {
   // Takes the directory: afterwards it is locked, and is either unfinished or an earlier copy of the same store.
   Status begin(std::uint64_t edit_number) {
     if (!HDB_TRY(env_.exists(current_path(to_)))) {
-      lock_ = HDB_TRY(compaction::begin_copy(env_, to_, mark_));
+      lock_ = HDB_TRY(begin_copy(env_, to_, mark_));
       if (!HDB_TRY(env_.exists(current_path(to_)))) return {};
     } else {
       HDB_TRY(check_earlier(edit_number));  // before the lock: what is refused stays as it was
@@ -66,7 +65,13 @@ class StoreCopy {
   Status check_earlier(std::uint64_t edit_number) {
     // One that was made but for the removal of its mark may have one.
     if (HDB_TRY(env_.exists(unfinished_path(to_)))) HDB_TRY(check_copy_target(env_, to_, mark_));
-    const compaction::Recovered there = HDB_TRY(compaction::recover(env_, to_));
+    const auto recovered = compaction::recover(env_, to_);
+    if (recovered.status().code() == StatusCode::kCorruption) {
+      return Status::corruption(to_ + ": is damaged, so that nothing can be added to it; choose another directory (" +
+                                std::string(recovered.status().message()) + ")");
+    }
+    HDB_TRY(recovered.status());
+    const compaction::Recovered& there = recovered.value();
     if (!there.state.is_copy || there.state.store_id != state_.store_id || there.edit_number > edit_number) {
       return Status::invalid_argument(to_ + ": is not an earlier backup of this store; choose another directory");
     }
@@ -113,8 +118,12 @@ class StoreCopy {
     if (sound.code() != StatusCode::kCorruption && sound.code() != StatusCode::kIoError) return sound;
     // Beside it: the rest of the earlier copy may be whole, and an error may have been of this reading only.
     const std::string replacement = temporary_path(target);
-    HDB_TRY(copy_table(source, replacement, table, report));
-    HDB_TRY(env_.rename(replacement, target));
+    Status replaced = copy_table(source, replacement, table, report);
+    if (replaced.ok()) replaced = env_.rename(replacement, target);
+    if (!replaced.ok()) {
+      ignore(env_.remove(replacement), "the next backup removes what is left; the first error is the one to report");
+      return replaced;
+    }
     ++report.tables_replaced;
     return {};
   }
@@ -156,7 +165,7 @@ class StoreCopy {
   const std::string from_;
   const compaction::ManifestState& state_;
   const std::string to_;
-  const compaction::UnfinishedCopy mark_;
+  const UnfinishedCopy mark_;
   FileNumber next_number_;                              // of the next manifest there
   std::shared_ptr<const compaction::Version> earlier_;  // null: there is no earlier copy
   std::unique_ptr<FileLock> lock_;
@@ -176,19 +185,26 @@ Result<BackupReport> copy_store(Env& env, const std::string& from, const compact
 }
 
 Result<BackupReport> restore_store(Env& env, const std::string& from, const std::string& to) {
-  HDB_TRY(compaction::check_finished(env, from));
-  const compaction::Recovered recovered = HDB_TRY(compaction::recover(env, from));
-  if (!recovered.state.is_copy) {
-    return Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");
+  const Status in_use =
+      Status::invalid_argument(from + ": is a store in use, not a backup; make one with 'hdb backup'");
+  // Before anything is read that counts: another backup into `from` changes its manifest and deletes tables.
+  std::unique_ptr<FileLock> lock;
+  if (HDB_TRY(env.exists(lock_path(from)))) {
+    auto taken = env.lock_read_only(lock_path(from));
+    if (taken.status().code() == StatusCode::kBusy) {
+      const auto beside = compaction::recover(env, from);
+      return beside.ok() && !beside->state.is_copy ? in_use : taken.status();
+    }
+    lock = HDB_TRY(std::move(taken));
   }
+  HDB_TRY(check_finished(env, from));
+  const compaction::Recovered recovered = HDB_TRY(compaction::recover(env, from));
+  if (!recovered.state.is_copy) return in_use;
   const bool is_interrupted = HDB_TRY(env.exists(unfinished_path(to)));
   if (!is_interrupted && HDB_TRY(env.exists(current_path(to)))) {
     return Status::invalid_argument(to + ": is a store already; restore into a new directory");
   }
   HDB_TRY(check_outside(env, to, from));
-  // Another backup into `from` would delete tables meanwhile.
-  std::unique_ptr<FileLock> lock;
-  if (HDB_TRY(env.exists(lock_path(from)))) lock = HDB_TRY(env.lock_read_only(lock_path(from)));
   return copy_store(env, from, recovered.state, recovered.edit_number, to, BackupMode::kCopy, CopyKind::kRestore);
 }
 

@@ -6,8 +6,8 @@
 #include <hdb/backup.h>
 
 #include "compaction/manifest.h"
-#include "compaction/unfinished_copy.h"
 #include "io/env.h"
+#include "io/unfinished_copy.h"
 
 namespace hdb {
 
@@ -16,8 +16,7 @@ namespace hdb {
 // the same store; anything else is kInvalidArgument. Every table of the copy is read and checked before the copy
 // becomes one; an error names the file that is to blame, where the copy was made from or to.
 Result<BackupReport> copy_store(Env& env, const std::string& from, const compaction::ManifestState& state,
-                                std::uint64_t edit_number, const std::string& to, BackupMode mode,
-                                compaction::CopyKind kind);
+                                std::uint64_t edit_number, const std::string& to, BackupMode mode, CopyKind kind);
 
 // restore() of hdb/backup.h.
 Result<BackupReport> restore_store(Env& env, const std::string& from, const std::string& to);

@@ -329,7 +329,8 @@ TEST_CASE("a backup finds what is damaged of an earlier one, and copies it again
   CHECK(operations > 20);
 }
 
-TEST_CASE("a backup of which a table is damaged in the store as well names that of the store") {
+TEST_CASE(
+    "a backup of which a table is damaged in the store as well names that of the store, and leaves no half copy") {
   MemoryEnv env;
   Growing growing(env);
   growing.grow(6);
@@ -344,6 +345,25 @@ TEST_CASE("a backup of which a table is damaged in the store as well names that 
   const Status refused = backup(growing.store, "backup", BackupMode::kCopy).status();
   CHECK(refused.code() == StatusCode::kCorruption);
   CHECK(refused.message().find("store/sstables/" + name) == 0);
+  for (const std::string& left : names_in(env, "backup/sstables")) CHECK(!is_temporary_name(left));
+}
+
+TEST_CASE("a restore beside a backup into the same directory is refused before it reads what that may change") {
+  MemoryEnv env;
+  {
+    Growing growing(env);
+    growing.grow(6);
+    REQUIRE(backup(growing.store, "backup", BackupMode::kCopy).ok());
+  }
+  const Buffer current = read_file(env, current_path("backup"), kFileBytesMax).value();
+  {
+    const auto other = env.lock(lock_path("backup"));
+    REQUIRE(other.ok());
+    REQUIRE(replace_file(env, current_path("backup"), as_bytes("that of the other")).ok());
+    CHECK(restore_store(env, "backup", "restored").status().code() == StatusCode::kBusy);
+  }
+  REQUIRE(replace_file(env, current_path("backup"), bytes_of(current)).ok());
+  CHECK(restore_store(env, "backup", "restored").ok());
 }
 
 TEST_CASE("a restore finds every flipped byte, names the file, and leaves no store") {

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """hdb as its users meet it: the counts of real logs, kills and resumes, and every kind of bad input.
 
-Arguments: the executable, then names of tests to run (default: all). HDB_TEST_DATA is where the real logs are (default:
+Arguments: the executable, beside which hdb-dump is, then names of tests to run (default: all). HDB_TEST_DATA is where the real logs are (default:
 ../shared/data beside the repository).
 """
 import base64
+import ctypes
+import ctypes.util
 import gzip
 import json
 import os
@@ -19,6 +21,7 @@ import tempfile
 import time
 
 HDB = str(pathlib.Path(sys.argv[1]).resolve())
+HDB_DUMP = str(pathlib.Path(HDB).parent / "hdb-dump")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("HDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 ZEEK = sorted((DATA / "zeek").glob("*.json.gz"))
@@ -35,8 +38,8 @@ def check(holds, message):
         raise AssertionError(message)
 
 
-def run(*arguments, **options):
-    done = subprocess.run([HDB, *map(str, arguments)], capture_output=True, timeout=600, **options)
+def run(*arguments, program=HDB, **options):
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, timeout=600, **options)
     done.err = done.stderr.decode(errors="replace")
     done.out = done.stdout.decode(errors="replace")
     return done
@@ -655,12 +658,67 @@ def test_a_failure_that_is_damage_of_the_store_names_how_to_see_and_how_to_save_
     for words in (f"'hdb-dump verify {copy}'", f"'hdb repair --dir {copy} --to NEW'"):
         told = refused(1, [words], "restore", "--from", copy, "--dir", restored)
         check(f"verify {restored}" not in told.err and not (restored / "CURRENT").exists(), told.err)
+    # Of a backup it may be the earlier one.
+    for files in ("CURRENT", "MANIFEST-*"):
+        earlier = scratch / f"earlier {files[0]}"
+        ok("backup", "--dir", whole, "--to", earlier, "--copy")
+        for path in earlier.glob(files):
+            path.write_bytes(b"damaged")
+        told = refused(1, [f"{earlier}: is damaged", "choose another directory"], "backup", "--dir", f"{whole}/", "--to",
+                       earlier)
+        check("repair" not in told.err and "verify" not in told.err, f"whose damage it is is not told: {told.err}")
     # What is no damage of the store is not to be repaired.
     cut = scratch / "cut.gz"
     cut.write_bytes(gzip.compress(sample(2000).encode())[:-100])
     for told in (refused(1, ["cut short"], "ingest", "--dir", scratch / "new", "--format", "ndjson", cut),
                  refused(1, ["none"], "query", "--dir", scratch / "none")):
         check("repair" not in told.err, told.err)
+
+
+def make_newer(table):
+    """Gives a table the next version: a number in its footer, which has a checksum."""
+    library = ctypes.util.find_library("xxhash")
+    if not library:
+        raise Skipped("there is no libxxhash")
+    xxh3 = ctypes.CDLL(library).XXH3_64bits
+    xxh3.restype = ctypes.c_uint64
+    xxh3.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    content = bytearray(table.read_bytes())
+    footer = len(content) - 64
+    content[footer + 44] += 1
+    content[footer + 48:footer + 56] = xxh3(bytes(content[footer:footer + 48]), 48).to_bytes(8, "little")
+    table.write_bytes(content)
+
+
+def test_only_damage_is_told_to_be_repaired(scratch):
+    store, backup, unfinished = scratch / "store", scratch / "backup", scratch / "unfinished"
+    ingest(store, "--format", "zeek", write_sample(scratch))
+    tables = sorted((store / "sstables").iterdir())
+
+    def judge(directory, words, exit_code, is_to_be_repaired):
+        verified = refused(1, [words], "verify", "--dir", directory, "--quiet")
+        dumped = run("verify", directory, program=HDB_DUMP)
+        check(dumped.returncode == exit_code, f"hdb-dump verify: {dumped.returncode}, not {exit_code}: {dumped.err}")
+        for told in (verified.err, dumped.err):
+            check(("repair --dir" in told) == is_to_be_repaired, f"{words}: {told}")
+
+    bound = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+    ok("backup", "--dir", store, "--to", backup, "--copy")
+    refused(1, ["File too large"], "restore", "--from", backup, "--dir", unfinished, preexec_fn=bound)
+    judge(unfinished, "of a copy that has not ended", 2, is_to_be_repaired=False)
+    salvaged = run("salvage", unfinished, program=HDB_DUMP)
+    check(salvaged.returncode == 2 and "unfinished restore; run that again" in salvaged.err, salvaged.err)
+    whole = tables[0].read_bytes()
+    tables[0].write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+    judge(store, "damaged", 1, is_to_be_repaired=True)
+    tables[0].write_bytes(whole)
+    make_newer(tables[0])
+    judge(store, "of a newer version;", 2, is_to_be_repaired=False)
+    refused(1, ["upgrade"], "query", "--dir", store)
+    damaged = bytearray(tables[1].read_bytes())
+    damaged[20] ^= 1
+    tables[1].write_bytes(damaged)
+    judge(store, "damaged", 1, is_to_be_repaired=True)
 
 
 def test_with_too_little_address_space_every_verb_works_or_says_so(scratch):

@@ -18,6 +18,7 @@
 #include "io/env.h"
 #include "io/file_name.h"
 #include "io/locked_env.h"
+#include "io/unfinished_copy.h"
 #include "tests/support/memory_env.h"
 
 namespace hdb {
@@ -422,6 +423,29 @@ TEST_CASE("a file is replaced as a whole or not at all, wherever the replacement
         }
       }
     }
+  }
+}
+
+TEST_CASE("a directory in which a copy begins is durably marked, also where the mark was there and not synced") {
+  const UnfinishedCopy copy{CopyKind::kRepair, "a store"};
+  for (std::uint64_t seed = 0; seed < 16; ++seed) {
+    CAPTURE(seed);
+    MemoryEnv env;
+    REQUIRE(env.create_directory("copy").ok());
+    {
+      auto mark = env.create(unfinished_path("copy"));
+      REQUIRE(mark.ok());
+      const ByteView text = as_bytes("repair of a store");
+      REQUIRE((*mark)->append({&text, 1}).ok());
+      REQUIRE((*mark)->sync().ok());
+    }
+    REQUIRE(begin_copy(env, "copy", copy).ok());
+    env.crash(seed);
+    REQUIRE(env.exists(unfinished_path("copy")).value());
+    CHECK(check_finished(env, "copy").code() == StatusCode::kInvalidArgument);
+    REQUIRE(remove_mark(env, "copy").ok());
+    env.crash(seed);
+    CHECK(check_finished(env, "copy").ok());
   }
 }
 

@@ -334,11 +334,11 @@ TEST_CASE("a store whose lock cannot be asked for is not salvaged: it may be in 
   const Saved saved = make_store(true, 18);
   const auto env = disk_with(saved.files);
   const std::uint64_t begin = env->operations();
-  env->fail_at(begin + 3);  // behind the questions whether there are a store, a target and a lock
+  env->fail_at(begin + 4);  // behind the questions whether there are a store, a target, a store in it, and a lock
   const Status refused = dump::salvage_store(*env, "store", {.target = "copy"}, [](std::string_view) {}).status();
   CHECK(refused.code() == StatusCode::kIoError);
   CHECK(refused.message().find("store/LOCK") != std::string_view::npos);
-  CHECK(env->operations() == begin + 4);
+  CHECK(env->operations() == begin + 5);
 }
 
 TEST_CASE("what the system refuses for another reason than damage ends a salvage, and is not told as lost") {
@@ -477,6 +477,97 @@ TEST_CASE("a repair that was interrupted can be run again, and until then its ta
     CHECK(dump::verify_store(*env, "copy", [](std::string_view) {}).value().errors == 0);
   }
   CHECK(unfinished > 0);
+}
+
+TEST_CASE("a repaired store that was written to is not repaired into again, and a power loss brings back no mark") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  Files files = make_store(false, seed).files;
+  for (auto& [path, bytes] : files) {
+    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
+  }
+  const auto repair = [](MemoryEnv& env) {
+    return dump::salvage_store(env, "store", {.target = "copy"}, [](std::string_view) {}).status();
+  };
+  const Options options = shrunk(presets::durable());
+  std::uint64_t end = 0;
+  {
+    const auto env = disk_with(files);
+    REQUIRE(repair(*env).ok());
+    end = env->operations();
+  }
+  std::uint64_t written_to = 0;
+  for (std::uint64_t fail_at = end - 1; fail_at >= end - 12; --fail_at) {
+    for (std::uint64_t run = 0; run < 4; ++run) {
+      CAPTURE(fail_at);
+      CAPTURE(run);
+      const auto env = disk_with(files);
+      env->crash_at(fail_at);
+      CHECK(!repair(*env).ok());
+      env->crash(seed + run);
+      const std::string mark = unfinished_path("copy");
+      if (!env->exists(mark).value() || !env->exists(current_path("copy")).value()) continue;
+      ++written_to;
+      const Buffer text = read_file(*env, mark, 1024).value();
+      Position position = 0;
+      {
+        auto store = open_store(*env, "copy", options, 5);
+        REQUIRE_MESSAGE(store.ok(), store.status().message());
+        const Event event{.type = "acknowledged"};
+        const auto done =
+            (*store)->append(Batch{.events = {&event, 1}, .changes = {}, .durability = Durability::kSync});
+        REQUIRE(done.ok());
+        position = done->first_position;
+        env->crash_at(env->operations());
+      }
+      env->crash(1000 * seed + 8 * fail_at + run);  // each time another
+      CHECK_FALSE(env->exists(mark).value());
+      CHECK(!repair(*env).ok());
+      // What an earlier version left may have one.
+      REQUIRE(replace_file(*env, mark, bytes_of(text)).ok());
+      const Files before = files_of(*env, "copy");
+      const Status refused = repair(*env);
+      CHECK(refused.code() == StatusCode::kInvalidArgument);
+      CHECK(refused.message() == "copy: was opened for writing since it was made; choose an empty or a new directory");
+      CHECK(files_of(*env, "copy") == before);
+      // Nor where nobody can tell, for damage.
+      const std::string current = current_path("copy");
+      const Buffer named = read_file(*env, current, 1024).value();
+      REQUIRE(replace_file(*env, current, as_bytes("damaged")).ok());
+      CHECK(repair(*env).code() == StatusCode::kInvalidArgument);
+      REQUIRE(replace_file(*env, current, bytes_of(named)).ok());
+      auto store = open_store(*env, "copy", options, 6);
+      REQUIRE_MESSAGE(store.ok(), store.status().message());
+      const auto found = (*store)->get(position);
+      REQUIRE(found.ok());
+      REQUIRE(found.value().has_value());
+      CHECK(found.value()->type() == "acknowledged");
+    }
+  }
+  CHECK(written_to > 0);
+}
+
+TEST_CASE("a repair that takes over what an interrupted one left takes no log that lies there for its own") {
+  const Saved saved = make_store(true, 23);
+  const auto run_into = [](MemoryEnv& env, const std::string& target) {
+    return dump::salvage_store(env, "store", {.target = target}, [](std::string_view) {}).status();
+  };
+  const auto env = disk_with(saved.files);
+  REQUIRE(run_into(*env, "whole").ok());
+  const std::string id = (*open_store_read_only(*env, "store", shrunk(presets::durable())))->store_id();
+  REQUIRE(env->create_directory("copy").ok());
+  REQUIRE(replace_file(*env, unfinished_path("copy"), as_bytes("repair of " + id)).ok());
+  REQUIRE(env->create_directory(log_directory("copy")).ok());
+  for (const std::string& name : {segment_name(SegmentNumber(900)), std::string("000901.wal.tmp")}) {
+    REQUIRE(replace_file(*env, log_directory("copy") + "/" + name, as_bytes("of a store that is no more")).ok());
+  }
+  const Status again = run_into(*env, "copy");
+  REQUIRE_MESSAGE(again.ok(), again.message());
+  CHECK(env->list(log_directory("copy")).value().empty());
+  env->crash_at(env->operations());
+  env->crash(7);
+  CHECK(env->list(log_directory("copy")).value().empty());
+  CHECK(open_store(*env, "copy", shrunk(presets::durable()), 5).ok());
 }
 
 }  // namespace hdb::test

@@ -59,6 +59,7 @@ FOUND_BY = {
     "open_without_looking_for_the_tables": "recovery_test",
     "publish_before_all_is_applied": "visibility_test",
     "read_what_is_not_durable": "read_only_test",
+    "remove_the_mark_of_a_copy_too_late": "salvage_test",
     "replace_the_manifest_before_the_log_is_read": "recovery_test",
     "replay_half_a_group": "recovery_test",
     "restore_without_checking": "backup_test",
@@ -76,6 +77,7 @@ FOUND_BY = {
     "take_damage_for_a_torn_tail": "wal_test",
     "trust_an_old_look_up_of_ids": "engine_test",
     "use_an_epoch_twice": "crash_test",
+    "wipe_a_store_in_use": "salvage_test",
     "write_the_rest_at_the_begin": "posix_faults_test",
 }
 

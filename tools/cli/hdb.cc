@@ -75,19 +75,36 @@ void refuse_empty_values(CLI::App& command) {
 
 constexpr std::string_view kMoreMemory = "give it more, or use --preset small";
 
-// The store whose damage a verb's kCorruption tells of: that of --dir, and of a restore the backup, as what it was
-// making is gone by then. Empty for repair, which is a remedy itself.
-std::string damaged_store(const CLI::App& command) {
-  if (command.get_name() == "restore") return command.get_option("--from")->as<std::string>();
-  return command.get_option_no_throw("--preset") == nullptr ? "" : command.get_option("--dir")->as<std::string>();
+// The store that a verb reads: that of --dir, and of a restore the backup, as what it was making is gone by then. Empty
+// for repair, which is a remedy itself.
+std::string store_of(const CLI::App& command) {
+  std::string store;
+  if (command.get_name() == "restore") {
+    store = command.get_option("--from")->as<std::string>();
+  } else if (command.get_option_no_throw("--preset") != nullptr) {
+    store = command.get_option("--dir")->as<std::string>();
+  }
+  while (store.size() > 1 && store.back() == '/') store.pop_back();  // as messages have it
+  return store;
+}
+
+// Whether the message tells of the store or a file in it: what is damaged may be another, as an earlier backup.
+bool is_of_store(std::string_view message, std::string_view store) {
+  for (std::size_t at = message.find(store); at != std::string_view::npos; at = message.find(store, at + 1)) {
+    const std::string_view behind = message.substr(at + store.size());
+    const bool begins = at == 0 || message[at - 1] == ' ' || message[at - 1] == '(';
+    if (begins && (behind.starts_with('/') || behind.starts_with(':'))) return true;
+  }
+  return false;
 }
 
 // What a failure is told as: with its remedy, wherever in the store it was met.
 std::string told(const CLI::App& command, const Status& failure) {
   std::string text = one_line(std::string(failure.message()));
   if (failure.code() == StatusCode::kOutOfMemory) return text + "; " + std::string(kMoreMemory);
-  const std::string store = failure.code() == StatusCode::kCorruption ? damaged_store(command) : "";
-  if (store.empty()) return text;
+  if (failure.code() != StatusCode::kCorruption) return text;
+  const std::string store = store_of(command);
+  if (store.empty() || !is_of_store(text, store)) return text;
   text.resize(std::min(text.size(), text.find("; run 'hdb-dump verify")));
   const bool names_verify = text.find("hdb-dump verify") != std::string::npos;
   text += names_verify ? "," : fmt::format("; 'hdb-dump verify {}' tells what is damaged,", store);

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "tools/cli/verbs.h"
 #include "tools/dump/dump.h"
 
@@ -80,6 +82,20 @@ Result<dump::VerifyResult> verify_files(const std::string& store, const dump::Si
   return dump::verify_store(posix_env(), store, sink);
 }
 
+struct Verdict {
+  StatusCode code;
+  std::string_view what;
+};
+
+// Of files with errors. Only what is damaged is to be repaired, which kCorruption says.
+Verdict verdict_of(const dump::VerifyResult& files) {
+  if (files.damaged() > 0) return {StatusCode::kCorruption, "damaged, missing or not readable"};
+  if (files.unfinished > 0) return {StatusCode::kInvalidArgument, "of a copy that has not ended"};
+  if (files.newer == 0) return {StatusCode::kIoError, "not readable"};
+  return {StatusCode::kUnsupported,
+          files.unreadable > 0 ? "of a newer version, or not readable" : "of a newer version"};
+}
+
 Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& arguments) {
   const auto options = arguments.store.options();
   if (!options.ok()) return usage_error(command, options.status());
@@ -88,24 +104,20 @@ Result<ExitCode> run_verify(const CLI::App& command, const VerifyArguments& argu
   };
   const auto files = HDB_TRY(verify_files(arguments.store.directory, sink));
   if (files.errors > 0) {
-    const std::string what = files.unfinished > 0               ? "of a copy that has not ended"
-                             : files.newer == files.errors      ? "of a newer version"
-                             : files.unreadable == files.errors ? "not readable"
-                                                                : "damaged, missing or not readable";
-    // Only what is damaged is to be repaired.
-    const StatusCode code = files.newer == files.errors        ? StatusCode::kUnsupported
-                            : files.unreadable == files.errors ? StatusCode::kIoError
-                                                               : StatusCode::kCorruption;
-    return Status::error(
-        code, fmt::format("{}: {} of {} files are {}; 'hdb-dump verify {}' tells each", arguments.store.directory,
-                          files.errors, files.files, what, arguments.store.directory));
+    const Verdict verdict = verdict_of(files);
+    return Status::error(verdict.code, fmt::format("{}: {} of {} files are {}; 'hdb-dump verify {}' tells each",
+                                                   arguments.store.directory, files.errors, files.files, verdict.what,
+                                                   arguments.store.directory));
   }
   const auto engine = HDB_TRY(open_store_read_only(arguments.store, options.value()));
-  const EventCounts events = HDB_TRY(read_events(*engine));
-  const std::uint64_t keys = HDB_TRY(read_keys(*engine));
+  const auto counted = read_events(*engine);
+  HDB_TRY(counted.status().in_context(arguments.store.directory));
+  const EventCounts& events = counted.value();
+  const auto keys = read_keys(*engine);
+  HDB_TRY(keys.status().in_context(arguments.store.directory));
   HDB_TRY(engine->close());
   const std::string lost = events.lost > 0 ? fmt::format("; {} events were lost before a repair", events.lost) : "";
-  fmt::print("{} files, {} events and {} keys are whole{}\n", files.files, events.read, keys, lost);
+  fmt::print("{} files, {} events and {} keys are whole{}\n", files.files, events.read, keys.value(), lost);
   return ExitCode::kOk;
 }
 

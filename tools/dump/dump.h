@@ -31,13 +31,16 @@ Status dump_file(Env& env, const std::string& path, const DumpOptions& options, 
 
 struct VerifyResult {
   std::uint64_t files = 0;       // checked
-  std::uint64_t errors = 0;      // files that are damaged, missing or newer
+  std::uint64_t errors = 0;      // files that are damaged or missing, or of one of the next three kinds
   std::uint64_t newer = 0;       // of these, the files that a newer version wrote: nothing says that they are damaged
   std::uint64_t unreadable = 0;  // of these, the files that the system would not give: likewise
   std::uint64_t unfinished = 0;  // of these, marks of a copy that has not ended: then nothing else was checked
   std::uint64_t orphans = 0;     // files that nothing names: left by a crash, removed by the next open for writing
   // Behind the ends of log and manifest: what a crash took before it was acknowledged as durable.
   std::uint64_t torn_bytes = 0;
+
+  // Of the errors, those that a repair is for: the others say that the store cannot be judged here, or is none yet.
+  std::uint64_t damaged() const noexcept { return errors - newer - unreadable - unfinished; }
 };
 
 // Reads every byte of a store that its manifest names: CURRENT, the manifest, each table with all blocks and indexes,

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "compaction/manifest.h"
-#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "sstable/format.h"
 #include "sstable/verify.h"
 #include "tools/dump/dump.h"
@@ -106,7 +106,7 @@ class Verification {
 };
 
 Result<VerifyResult> Verification::run() {
-  const Status finished = compaction::check_finished(env_, store_);
+  const Status finished = check_finished(env_, store_);
   if (!finished.ok() && finished.code() != StatusCode::kInvalidArgument) return finished;
   if (!finished.ok() && !HDB_TRY(env_.exists(current_path(store_)))) {
     ++result_.unfinished;

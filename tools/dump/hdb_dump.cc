@@ -26,8 +26,7 @@ int fail(std::string_view message, ExitCode code) {
 }
 
 int fail(const Status& status) {
-  const bool is_damage = status.code() == StatusCode::kCorruption || status.code() == StatusCode::kUnsupported;
-  return fail(status.message(), is_damage ? kDamage : kCannotTell);
+  return fail(status.message(), status.code() == StatusCode::kCorruption ? kDamage : kCannotTell);
 }
 
 int dump(const std::string& path, bool is_json) {
@@ -53,8 +52,7 @@ std::string summary_of(const dump::VerifyResult& result) {
   const auto add = [&text](std::uint64_t count, const std::string& what) {
     if (count > 0) text += (text.empty() ? "" : "; ") + count_of(count, what);
   };
-  add(result.errors - result.newer - result.unreadable - result.unfinished,
-      "damaged or missing; restore from a backup");
+  add(result.damaged(), "damaged or missing; restore from a backup");
   add(result.newer, "of a newer version; check with a newer hdb-dump");
   add(result.unreadable, "not readable; check owner and permissions, and run this again");
   if (result.unfinished > 0) text += "is no store yet; run the backup, restore or repair into it again";
@@ -75,7 +73,7 @@ int verify(const std::string& store) {
              " bytes of torn tail");
   std::fflush(stdout);
   if (result->errors == 0) return kAllWell;
-  const bool is_damaged = result->errors > result->unreadable;
+  const bool is_damaged = result->damaged() > 0;
   const std::string remedy =
       is_damaged ? ", or make a store of what is intact with: hdb repair --dir " + store + " --to NEW" : "";
   return fail(store + ": " + summary_of(result.value()) + remedy, is_damaged ? kDamage : kCannotTell);
@@ -98,7 +96,9 @@ int salvage(const std::string& store, bool takes_unproved_keys) {
 int run(int argc, char** argv) {
   CLI::App app(
       "Shows the files of an HDB store byte by byte, and checks whole stores. Reads only.\n"
-      "Exit codes: 0 all is well, 1 damage, 2 wrong arguments, or files that cannot be read.",
+      "Exit codes: 0 all is well, 1 damage, 2 wrong arguments, or files that cannot be judged: not readable, of a "
+      "newer\n"
+      "version, or of a copy that has not ended.",
       "hdb-dump");
   std::string file;
   std::string store;
@@ -143,6 +143,6 @@ int main(int argc, char** argv) {
     const Status finished = finish_output();
     return finished.ok() ? code : fail(finished.message(), kCannotTell);
   } catch (const std::bad_alloc&) {
-    return fail("out of memory", kDamage);
+    return fail("out of memory", kCannotTell);
   }
 }

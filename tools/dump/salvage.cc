@@ -11,8 +11,8 @@
 
 #include "base/seeded_defect.h"
 #include "compaction/merge_iterator.h"
-#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "sstable/event_block.h"
 #include "sstable/event_table.h"
 #include "sstable/key_block.h"
@@ -119,9 +119,9 @@ class Salvage {
  private:
   // What would be refused is refused before the store is read, which may take long.
   Status check_ends() {
-    if (!HDB_TRY(env_.exists(current_path(store_)))) HDB_TRY(compaction::check_finished(env_, store_));
+    if (!HDB_TRY(env_.exists(current_path(store_)))) HDB_TRY(check_finished(env_, store_));
     if (options_.target.empty()) return {};
-    return compaction::check_copy_target(env_, options_.target, {compaction::CopyKind::kRepair, {}});
+    return check_repair_target(env_, options_.target);
   }
 
   Status take_lock() {

@@ -25,8 +25,8 @@ struct SalvageOptions {
 // Reads the store and writes nothing in it. Each damage and each loss is one line to `sink`. With a target, that
 // becomes a store of what is intact: with all of it on the device and verified, or, after an error, with no file
 // CURRENT. kNotFound if there is no store, kBusy if it is open for writing, kUnsupported if a newer version wrote part
-// of it, kInvalidArgument if it is a copy that has
-// not ended, or if the target holds anything but what the same repair left there when it was interrupted.
+// of it, kInvalidArgument if it is a copy that has not ended, or if the target holds anything but what the same repair
+// left there when it was interrupted, and what nobody wrote to since.
 Result<SalvageReport> salvage_store(Env& env, const std::string& store, const SalvageOptions& options,
                                     const Sink& sink);
 

@@ -2,9 +2,10 @@
 
 #include <utility>
 
+#include "base/seeded_defect.h"
 #include "compaction/manifest.h"
-#include "compaction/unfinished_copy.h"
 #include "io/file_name.h"
+#include "io/unfinished_copy.h"
 #include "sstable/verify.h"
 
 namespace hdb::dump {
@@ -13,13 +14,49 @@ namespace {
 
 constexpr std::uint64_t kTableBytes = 64u << 20;  // at which a table of events ends
 
+// What a directory that is marked as unfinished holds may be a store all the same, of which a power loss undid the
+// removal of the mark, and then belong to who wrote to it.
+Status check_is_copy(Env& env, const std::string& directory) {
+  if (HDB_SEEDED(wipe_a_store_in_use) || !HDB_TRY(env.exists(current_path(directory)))) return {};
+  const auto there = compaction::recover(env, directory);
+  if (there.ok() && there->state.is_copy) return {};
+  std::string what;
+  if (there.ok()) {
+    what = "was opened for writing since it was made";
+  } else if (there.status().code() == StatusCode::kCorruption || there.status().code() == StatusCode::kUnsupported) {
+    what = "may have been written to since it was made (" + std::string(there.status().message()) + ")";
+  } else {
+    return there.status();
+  }
+  return Status::invalid_argument(directory + ": " + what + "; choose an empty or a new directory");
+}
+
+// Files whose names `is_own` knows, and those that were being made.
+Status remove_files(Env& env, const std::string& directory, const std::function<bool(const std::string&)>& is_own) {
+  const auto names = env.list(directory);
+  if (names.status().code() == StatusCode::kNotFound) return {};
+  HDB_TRY(names.status());
+  for (const std::string& name : names.value()) {
+    if (is_own(name) || is_temporary_name(name)) HDB_TRY(env.remove(directory + "/" + name));
+  }
+  return {};
+}
+
 }  // namespace
 
+Status check_repair_target(Env& env, const std::string& directory) {
+  HDB_TRY(check_copy_target(env, directory, {CopyKind::kRepair, {}}));
+  return check_is_copy(env, directory);
+}
+
 Status SalvagedStore::begin(const StoreId& source) {
-  lock_ = HDB_TRY(compaction::begin_copy(env_, directory_, copy_of(compaction::CopyKind::kRepair, source)));
+  HDB_TRY(check_repair_target(env_, directory_));  // before the lock: what is refused stays as it was
+  lock_ = HDB_TRY(begin_copy(env_, directory_, copy_of(CopyKind::kRepair, source)));
+  HDB_TRY(check_is_copy(env_, directory_));
   HDB_TRY(remove_unfinished());
   HDB_TRY(env_.create_directory(table_directory(directory_)));
-  return env_.create_directory(log_directory(directory_));
+  HDB_TRY(env_.create_directory(log_directory(directory_)));
+  return env_.sync_directory(log_directory(directory_));  // the tables' is synced when they are made
 }
 
 // What the damaged store holds may have changed since an earlier attempt, and so may what is wanted of it.
@@ -29,16 +66,13 @@ Status SalvagedStore::remove_unfinished() {
     HDB_TRY(env_.remove(current_path(directory_)));
     HDB_TRY(env_.sync_directory(directory_));
   }
-  for (const std::string& name : HDB_TRY(env_.list(directory_))) {
-    if (!parse_manifest_name(name) && !is_temporary_name(name)) continue;
-    HDB_TRY(env_.remove(directory_ + "/" + name));
-  }
-  const std::string tables = table_directory(directory_);
-  if (!HDB_TRY(env_.exists(tables))) return {};
-  for (const std::string& name : HDB_TRY(env_.list(tables))) {
-    if (parse_table_name(name)) HDB_TRY(env_.remove(tables + "/" + name));
-  }
-  return {};
+  HDB_TRY(
+      remove_files(env_, directory_, [](const std::string& name) { return parse_manifest_name(name).has_value(); }));
+  // A copy has no log. One that is left there would be taken for that of the store that is made here.
+  HDB_TRY(remove_files(env_, log_directory(directory_),
+                       [](const std::string& name) { return parse_segment_name(name).has_value(); }));
+  return remove_files(env_, table_directory(directory_),
+                      [](const std::string& name) { return parse_table_name(name).has_value(); });
 }
 
 Status SalvagedStore::copy(const SurveyedTable& table, std::uint32_t level) {
@@ -94,8 +128,7 @@ Status SalvagedStore::finish(compaction::ManifestState state) {
   state.is_copy = true;
   state.next_file_number = next_number_;
   HDB_TRY(compaction::Manifest::create(env_, directory_, std::move(state), 0, [this] { return new_number(); }));
-  HDB_TRY(env_.remove(unfinished_path(directory_)));
-  return env_.sync_directory(directory_);
+  return remove_mark(env_, directory_);
 }
 
 FileNumber SalvagedStore::new_number() {

@@ -14,6 +14,10 @@
 
 namespace hdb::dump {
 
+// OK if a repair may be made in the directory, of any store: there is nothing, or what an interrupted repair left and
+// nobody wrote to since. kInvalidArgument says what is there instead. Changes nothing.
+Status check_repair_target(Env& env, const std::string& directory);
+
 // Writes tables, then the manifest that makes them a store; until that, the directory is marked as unfinished, which no
 // open takes for a store. Single-owner.
 class SalvagedStore {

@@ -1,10 +1,10 @@
-#include "compaction/unfinished_copy.h"
+#include "io/unfinished_copy.h"
 
 #include <hdb/event.h>
 
 #include "io/file_name.h"
 
-namespace hdb::compaction {
+namespace hdb {
 
 namespace {
 
@@ -89,8 +89,17 @@ Result<std::unique_ptr<FileLock>> begin_copy(Env& env, const std::string& direct
   HDB_TRY(check_copy_target(env, directory, copy));  // another process may have come first
   if (!HDB_TRY(env.exists(unfinished_path(directory)))) {
     HDB_TRY(replace_file(env, unfinished_path(directory), as_bytes(text_of(copy))));
+  } else {
+    HDB_TRY(env.sync_directory(directory));  // who made it may have died before
   }
   return lock;
 }
 
-}  // namespace hdb::compaction
+Status remove_mark(Env& env, const std::string& directory) {
+  const std::string path = unfinished_path(directory);
+  if (!HDB_TRY(env.exists(path))) return {};
+  HDB_TRY(env.remove(path));
+  return env.sync_directory(directory);
+}
+
+}  // namespace hdb

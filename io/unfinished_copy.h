@@ -1,5 +1,4 @@
-// compaction/unfinished_copy.h: the mark of a directory in which a copy of a store is being made, the file
-// UNFINISHED-COPY.
+// io/unfinished_copy.h: the mark of a directory in which a copy of a store is being made, the file UNFINISHED-COPY.
 //
 // It is there before any other part of the copy, and is removed once that is a store. Until then no open takes the
 // directory for a store, and the same copy, of the same store by the same tool, may be made there again: nothing else.
@@ -14,7 +13,7 @@
 #include "base/ids.h"
 #include "io/env.h"
 
-namespace hdb::compaction {
+namespace hdb {
 
 enum class CopyKind : std::uint8_t { kBackup, kRestore, kRepair };
 
@@ -36,7 +35,10 @@ Status check_finished(Env& env, const std::string& directory);
 // An empty source is that of any store. kInvalidArgument says what is there instead. Changes nothing.
 Status check_copy_target(Env& env, const std::string& directory, const UnfinishedCopy& copy);
 
-// Makes the directory, if it is none yet, locked and marked. One that is refused stays as it was.
+// Makes the directory, if it is none yet, locked and durably marked. One that is refused stays as it was.
 Result<std::unique_ptr<FileLock>> begin_copy(Env& env, const std::string& directory, const UnfinishedCopy& copy);
 
-}  // namespace hdb::compaction
+// Removes the mark, if there is one, durably: a copy that is whole is no copy to be made again.
+Status remove_mark(Env& env, const std::string& directory);
+
+}  // namespace hdb
