@@ -30,6 +30,9 @@ TEST_CASE("without its manifest a store keeps every event, and keys only if they
     CHECK(!salvaged.report.is_manifest_sound);
     CHECK(salvaged.report.events == saved.events.size());
     CHECK(salvaged.report.lost_positions.empty());
+    CHECK(std::any_of(salvaged.lines.begin(), salvaged.lines.end(), [&saved](const std::string& line) {
+      return line.starts_with("doubt   events behind position " + std::to_string(saved.events.size()));
+    }));
     CHECK(salvaged.report.key_versions == 0);
     CHECK(salvaged.report.unproved_key_versions > 0);
     CHECK(keys_in(*env, "copy") == 0);
@@ -39,6 +42,13 @@ TEST_CASE("without its manifest a store keeps every event, and keys only if they
     // No table was dropped since, so that all are the newest.
     CHECK(keys_in(*env, "copy") == key_count(saved));
   }
+}
+
+TEST_CASE("a salvage that leaves out the torn tail of a log says so, and not only that nothing is lost") {
+  dump::SalvageReport report;
+  CHECK(dump::summary_of(report).ends_with("nothing is lost"));
+  report.torn_bytes = 100;
+  CHECK(dump::summary_of(report).ends_with("nothing is lost but the torn tail of the log"));
 }
 
 TEST_CASE("without its manifest a store still knows how many events a table lost at its end") {

@@ -72,6 +72,10 @@ void tell(const SalvageReport& report, const compaction::ManifestState& state, c
     sink("left    " + std::to_string(report.unproved_key_versions) +
          " versions of keys out: nothing proves that they are the newest");
   }
+  if (!report.is_manifest_sound) {
+    sink("doubt   events behind position " + std::to_string(report.position_end) +
+         ", if there were any: only a sound manifest tells where they ended");
+  }
   tell_keyspaces(report, sink);
   if (report.torn_bytes > 0) {
     sink("torn    " + std::to_string(report.torn_bytes) + " bytes at the end of the log, as an open would cut them");
@@ -107,6 +111,7 @@ std::string summary_of(const SalvageReport& report) {
                      std::to_string(report.key_versions) + " versions of keys are intact; ";
   if (report.is_whole()) {
     text += "nothing is lost";
+    if (report.torn_bytes > 0) text += " but the torn tail of the log";
   } else {
     text += "lost: " + std::to_string(report.lost_events()) + " events, " +
             std::to_string(report.lost_key_versions + report.lost_changes) + " versions of keys; " +
