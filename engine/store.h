@@ -154,7 +154,7 @@ class Store : public std::enable_shared_from_this<Store> {
   struct Fresh;  // the events of a batch the store does not have yet
   Result<Fresh> leave_out_duplicates(std::span<const Event> events);
   Status wait_for_room(std::uint64_t batch_bytes);
-  void lead_commit();
+  bool lead_commit();
   void settle(std::span<PendingAppend* const> group) noexcept HDB_REQUIRES(log_mutex_);
   Status write_group(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
   // The appends of a group that go into the log together, and their sums.
@@ -165,12 +165,13 @@ class Store : public std::enable_shared_from_this<Store> {
     std::uint64_t events = 0;
     std::uint64_t changes = 0;
   };
-  Admitted admit(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
+  const Admitted& admit(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
   Status log_group(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
   void accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end)
       HDB_REQUIRES(log_mutex_);
-  Status apply(PendingAppend& pending);
-  Status make_active_writable(std::uint64_t group_bytes) HDB_REQUIRES(log_mutex_);
+  Status apply(PendingAppend& pending) noexcept;
+  Status check_log_place(bool is_durable) HDB_REQUIRES(log_mutex_);
+  Status make_active_writable(std::uint64_t group_bytes, bool is_durable) HDB_REQUIRES(log_mutex_);
   Status seal_active() HDB_REQUIRES(log_mutex_) HDB_EXCLUDES(state_mutex_);
   // How near appends are to a bound: from share 0 they slow down, at 1 they stop.
   struct Pressure {
@@ -275,9 +276,11 @@ class Store : public std::enable_shared_from_this<Store> {
   Position next_position_ HDB_GUARDED_BY(log_mutex_) = 0;
   Timestamp last_commit_time_ HDB_GUARDED_BY(log_mutex_){};
   RecentIds recent_ids_ HDB_GUARDED_BY(log_mutex_);
+  Admitted admitted_ HDB_GUARDED_BY(log_mutex_);  // of the group being written; kept for its memory
   std::uint64_t active_log_bytes_ HDB_GUARDED_BY(log_mutex_) = 0;  // written since the active memtable began
   std::optional<std::chrono::nanoseconds> timer_due_ HDB_GUARDED_BY(log_mutex_);  // the next timer set; empty: none
   std::chrono::nanoseconds last_append_ HDB_GUARDED_BY(log_mutex_){0};
+  std::optional<std::chrono::nanoseconds> place_checked_ HDB_GUARDED_BY(log_mutex_);
   std::optional<std::chrono::nanoseconds> first_unsynced_ HDB_GUARDED_BY(log_mutex_);  // of kInterval appends
 
   std::shared_ptr<MemTable> active_ HDB_GUARDED_BY(state_mutex_);

@@ -51,7 +51,11 @@ class LogFile {
   // Makes the file at least `bytes` long with space behind every byte, so that writing below cannot fail for want of
   // space; new bytes read as zero. kNoSpace leaves the file as it was. Returns bytes newly prepared.
   virtual Result<std::uint64_t> prepare(std::uint64_t bytes) = 0;
-  // Starts writing the pieces as one run at `offset`, below what was prepared. With `is_durable` the write counts as
+  // Writes zeros over [begin, end), multiples of 4096 below what was prepared, and makes them and the file's size
+  // durable: a durable write there then changes nothing that a file system keeps a journal of.
+  virtual Status zero(std::uint64_t begin, std::uint64_t end) = 0;
+  // Starts writing the pieces as one run at `offset`, below what was prepared; zeros may follow up to the next multiple
+  // of 4096, if that was prepared. With `is_durable` the write counts as
   // done only when it is on the device. The pieces must live until wait().
   virtual Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) = 0;
   // Returns when the write is done, with the bytes written: fewer than submitted where the device took no more, and

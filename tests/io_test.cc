@@ -227,6 +227,49 @@ TEST_CASE("prepared log space reads as zero, keeps what is there, and takes writ
   });
 }
 
+TEST_CASE("a durable write to the log is whole, whatever its size and place, and so is what lies around it") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/000001.wal";
+    constexpr std::uint64_t kBytes = 2u << 20;
+    constexpr std::uint64_t kBlock = 4096;
+    Buffer expected(kBytes);
+    const auto log = env.create_log(path).value();
+    REQUIRE(log->prepare(kBytes).ok());
+    std::uint64_t offset = 0;
+    std::uint64_t number = 0;
+    // Around the sizes of a block and of what goes past the page cache, at the begin of a block and elsewhere.
+    for (const std::size_t bytes : {1u, 88u, 4095u, 4096u, 4097u, 20'000u, 262'144u, 262'145u}) {
+      for (const std::uint64_t shift : {0u, 8u}) {
+        const Buffer content = pattern(bytes, ++number);
+        const std::array<ByteView, 2> pieces = {ByteView(content).first(bytes / 2),
+                                                ByteView(content).subspan(bytes / 2)};
+        const auto ticket = log->submit(offset + shift, pieces, true);
+        REQUIRE_MESSAGE(ticket.ok(), ticket.status().message());
+        CHECK(log->wait(ticket.value()).value() == bytes);
+        std::copy(content.begin(), content.end(), expected.begin() + static_cast<std::ptrdiff_t>(offset + shift));
+        offset += (shift + bytes + kBlock - 1) / kBlock * kBlock;
+      }
+    }
+    CHECK(equal_bytes(read_file(env, path, kBytes).value(), expected));
+  });
+}
+
+TEST_CASE("zeros are written over a part of the log and nothing else") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/000001.wal";
+    Buffer expected = pattern(20'000, 3);
+    const auto log = env.create_log(path).value();
+    REQUIRE(log->prepare(3u << 20).ok());
+    REQUIRE(write_log(*log, 0, expected, false).ok());
+    expected.resize(3u << 20);
+    REQUIRE(log->zero(8192, 12'288).ok());
+    REQUIRE(log->zero(20'480, 3u << 20).ok());
+    REQUIRE(log->zero(4096, 4096).ok());
+    std::fill(expected.begin() + 8192, expected.begin() + 12'288, std::byte{0});
+    CHECK(equal_bytes(read_file(env, path, expected.size()).value(), expected));
+  });
+}
+
 TEST_CASE("space behind a prepared log file is really reserved") {
   const TemporaryDirectory directory;
   const auto log = posix_env().create_log(directory.path() + "/log");

@@ -107,7 +107,7 @@ class TestLog {
       views.push_back(bytes_of(batch));
       bytes += batch.size();
     }
-    HDB_TRY(writer->prepare(bytes));
+    HDB_TRY(writer->prepare(bytes, is_durable));
     const LogPoint before = writer->end();
     Logged logged{before, {}, next_sequence, next_position, Timestamp(std::chrono::seconds(++time_)), {}};
     const GroupInput input{next_sequence, next_position, logged.commit_time, views};
@@ -530,7 +530,7 @@ TEST_CASE("a full disk refuses space and claims nothing; with space back the log
   }
   CHECK(status.code() == StatusCode::kNoSpace);
   const LogPoint end = log.writer->end();
-  for (int times = 0; times < 3; ++times) CHECK(log.writer->prepare(100000).code() == StatusCode::kNoSpace);
+  for (int times = 0; times < 3; ++times) CHECK(log.writer->prepare(100000, false).code() == StatusCode::kNoSpace);
   CHECK(log.writer->end() == end);
   CHECK(log.sync().ok());
   CHECK(log.writer->mark().ok());
@@ -553,7 +553,7 @@ TEST_CASE("after a failed sync every call reports the first error, and nothing i
   CHECK(contains(log.sync().message(), "the device went away"));
   const std::uint64_t operations = log.env.operations();
   for (const Status& status :
-       {log.writer->sync(), log.writer->prepare(100), log.writer->mark(), log.writer->start_segment(),
+       {log.writer->sync(), log.writer->prepare(100, false), log.writer->mark(), log.writer->start_segment(),
         log.writer->remove_below({SegmentNumber(9), 0}), log.append_random(random, true), log.writer->close()}) {
     CHECK(status.code() == StatusCode::kIoError);
     CHECK(contains(status.message(), "the device went away"));
@@ -608,7 +608,34 @@ TEST_CASE("a group larger than a segment gets one to its size") {
   std::vector<Logged> seen;
   REQUIRE(log.replay_into(log.from_floor(), seen).ok());
   CHECK(seen == log.groups);
-  CHECK(log.writer->prepare(kGroupBytesMax).code() == StatusCode::kInvalidArgument);
+  CHECK(log.writer->prepare(kGroupBytesMax, false).code() == StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("space for small durable groups is written with zeros first, a step at a time, and for no others") {
+  constexpr std::uint64_t kStepMin = 256u << 10;
+  TestLog log(16u << 20);
+  REQUIRE(log.open().ok());
+  std::mt19937_64 random(5);
+  for (int group = 0; group < 50; ++group) REQUIRE(log.append({random_batch(random, 100)}, false).ok());
+  CHECK(log.writer->bytes_written() < kStepMin);
+  REQUIRE(log.append({random_batch(random, 100)}, true).ok());
+  std::uint64_t written = log.writer->bytes_written();
+  CHECK(written >= kStepMin / 2);  // the rest of what is reserved at first
+  CHECK(written < 2 * kStepMin);
+  // Each takes a block; within a step nothing but the groups is written.
+  std::uint64_t steps = 0;
+  for (int group = 0; group < 1000; ++group) {
+    REQUIRE(log.append({random_batch(random, 100)}, true).ok());
+    const std::uint64_t more = log.writer->bytes_written() - written;
+    written += more;
+    if (more >= kStepMin / 2) ++steps;
+    CHECK((more >= kStepMin / 2 || more < 2 * kBlockBytes));
+  }
+  CHECK(steps >= 3);
+  CHECK(steps <= 1000 * kBlockBytes / (kStepMin / 2));
+  std::vector<Logged> seen;
+  REQUIRE(log.replay_into(log.from_floor(), seen).ok());
+  CHECK(seen == log.groups);
 }
 
 TEST_CASE("a durable block is never written again: after a sync the next group begins in another") {

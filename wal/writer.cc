@@ -14,6 +14,10 @@ namespace {
 // A segment's space is prepared in steps that double: small logs stay small, and large ones pay for few steps.
 constexpr std::uint64_t kStepBytesMin = 256u << 10;
 constexpr std::uint64_t kStepBytesMax = 16u << 20;
+// Groups up to this size, if durable, go into space that was written before; larger ones take longer than what that
+// saves.
+constexpr std::uint64_t kZeroedGroupBytesMax = 256u << 10;
+constexpr std::uint64_t kZeroStepBytesMax = 1u << 20;
 
 // What a segment needs for a group of `bytes` behind `end`: wherever the group begins, and two marks behind it, each in
 // a block of its own.
@@ -99,7 +103,7 @@ Result<std::uint64_t> Writer::grow(LogFile& file, std::uint64_t prepared, std::u
   return bytes;
 }
 
-Status Writer::prepare(std::uint64_t batch_bytes) {
+Status Writer::prepare(std::uint64_t batch_bytes, bool is_durable) {
   if (!first_error_.ok()) return stopped();
   if (batch_bytes > kGroupBytesMax - kGroupHeaderBytes) {
     return Status::invalid_argument("a commit group of " + std::to_string(batch_bytes) +
@@ -108,12 +112,26 @@ Status Writer::prepare(std::uint64_t batch_bytes) {
   }
   const std::uint64_t bytes = kGroupHeaderBytes + batch_bytes;
   const bool is_empty = end_ == kSegmentHeaderBytes;
-  if (!is_empty && round_up(end_, kBlockBytes) + bytes > segment_bytes_) return roll(bytes);
+  if (!is_empty && round_up(end_, kBlockBytes) + bytes > segment_bytes_) HDB_TRY(roll(bytes));
   const std::uint64_t needed = space_for(end_, bytes);
-  if (needed <= prepared_) return {};
-  const Result<std::uint64_t> grown = grow(*file_, prepared_, needed);
-  if (!grown.ok()) return preparing_failed(grown.status());
-  prepared_ = grown.value();
+  if (needed > prepared_) {
+    const Result<std::uint64_t> grown = grow(*file_, prepared_, needed);
+    if (!grown.ok()) return preparing_failed(grown.status());
+    prepared_ = grown.value();
+  }
+  return is_durable && bytes <= kZeroedGroupBytesMax ? zero_ahead(needed) : Status();
+}
+
+// A small durable write into space that is only reserved costs as much again for the journal of the file system.
+Status Writer::zero_ahead(std::uint64_t end) {
+  if (end <= zeroed_) return {};
+  const std::uint64_t begin = std::max(zeroed_, round_up(end_, kBlockBytes));
+  const std::uint64_t step = std::clamp(zeroed_, kStepBytesMin, kZeroStepBytesMax);
+  const std::uint64_t rather = std::max(end, std::min(begin + step, prepared_ / kBlockBytes * kBlockBytes));
+  if (const Status status = file_->zero(begin, rather); !status.ok()) return preparing_failed(status);
+  zeroed_ = rather;
+  bytes_written_ += rather - begin;
+  ++syncs_;
   return {};
 }
 
@@ -188,6 +206,7 @@ Status Writer::retire_segment() {
 Status Writer::begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end) {
   file_ = std::move(file);
   prepared_ = prepared;
+  zeroed_ = 0;
   durable_bytes_ = 0;
   end_ = 0;
   is_name_durable_ = false;

@@ -52,7 +52,7 @@ class Writer {
   // Makes space for one group of `batch_bytes` bytes of batches, going on in a new segment if it does not fit in this
   // one; a group larger than a segment gets one prepared to its size. After kNoSpace nothing is claimed, and a later
   // call may succeed. kInvalidArgument if the group would exceed kGroupBytesMax.
-  Status prepare(std::uint64_t batch_bytes);
+  Status prepare(std::uint64_t batch_bytes, bool is_durable);
 
   // Appends the group that the last prepare() made space for, and returns where it ends. With `is_durable` it, and
   // everything before it, is on the device on return. Sequence and position continue those before.
@@ -91,6 +91,7 @@ class Writer {
   Status list_older_segments();
   Result<std::uint64_t> grow(LogFile& file, std::uint64_t prepared, std::uint64_t bytes) const;
   Status roll(std::uint64_t group_bytes);
+  Status zero_ahead(std::uint64_t end);
   Status begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end);
   Status retire_segment();
   Status vouch_from(LogFile& predecessor, std::uint64_t predecessor_end);
@@ -110,6 +111,7 @@ class Writer {
   SegmentNumber segment_;
   std::uint64_t end_ = 0;            // of the last group in segment_, or of its header
   std::uint64_t prepared_ = 0;       // bytes of file_ with space behind them
+  std::uint64_t zeroed_ = 0;         // of file_: up to here zeros were written before groups are
   std::uint64_t durable_bytes_ = 0;  // of file_: what is durable, from its begin
   bool is_name_durable_ = false;     // the directory was synced since the newest segment was made
   bool is_marked_ = false;           // nothing was appended since the log last said that all of it is durable
