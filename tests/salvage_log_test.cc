@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/support/damaged_store.h"
+#include "wal/format.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/test_store.h"
 #include "tools/dump/salvage.h"
@@ -220,8 +221,9 @@ TEST_CASE(
       for (auto& [path, bytes] : damaged) {
         if (!left.contains(path) || path.find(".wal") == std::string::npos) continue;
         std::size_t last = 0;
-        for (std::size_t at = 0; at + 4 <= bytes.size(); at += 8) {
-          if (as_text(bytes_of(bytes).subspan(at, 4)) == "HGRP") last = at;
+        for (std::size_t at = 0; at + wal::kGroupHeaderBytes < bytes.size(); at += 8) {
+          const bool is_group = as_text(bytes_of(bytes).subspan(at, 4)) == "HGRP";
+          if (is_group && load<std::uint32_t>(bytes.data() + at + 4) > wal::kGroupHeaderBytes) last = at;  // no mark
         }
         REQUIRE(last > 0);
         bytes[last + 100] ^= std::byte{1};
