@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "tests/support/damaged_store.h"
-#include "wal/format.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/test_store.h"
 #include "tools/dump/salvage.h"
+#include "wal/format.h"
 
 namespace hdb::test {
 
