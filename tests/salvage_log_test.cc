@@ -203,9 +203,7 @@ TEST_CASE(
       if (path.find(".wal") != std::string::npos) segments += files.emplace(path, bytes).second;
     }
     if (is_closed) REQUIRE(segments > 0);
-    for (auto& [path, bytes] : files) {
-      if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
-    }
+    files = with_damaged_tables(std::move(files));
     for (const bool is_manifest_there : {true, false}) {
       CAPTURE(is_manifest_there);
       Files damaged = files;
