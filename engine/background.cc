@@ -130,7 +130,7 @@ class NoBackground final : public Background {
   void stop() override {}
 
  private:
-  static void refuse() { HDB_CHECK(!"a store that is only read has no background work"); }
+  static void refuse() { HDB_CHECK(false); }
 };
 
 }  // namespace

@@ -39,20 +39,20 @@ Result<std::vector<std::string>> list_if_present(Env& env, const std::string& di
 
 Result<std::shared_ptr<Store>> Store::open(const std::string& directory, const Options& options, OpenMode mode,
                                            Hooks hooks, Platform platform) {
-  HDB_TRY(validate(options));
-  const std::shared_ptr<Store> store(
-      new Store(directory, options, std::move(hooks), std::move(platform), /*is_read_only=*/false));
-  HDB_TRY(store->take_directory(mode));
-  HDB_TRY(store->recover());
-  return store;
+  return open_as(/*is_read_only=*/false, directory, options, mode, std::move(hooks), std::move(platform));
 }
 
 Result<std::shared_ptr<Store>> Store::open_read_only(const std::string& directory, const Options& options, Hooks hooks,
                                                      Platform platform) {
+  return open_as(/*is_read_only=*/true, directory, options, OpenMode::kOpen, std::move(hooks), std::move(platform));
+}
+
+Result<std::shared_ptr<Store>> Store::open_as(bool is_read_only, const std::string& directory, const Options& options,
+                                              OpenMode mode, Hooks hooks, Platform platform) {
   HDB_TRY(validate(options));
   const std::shared_ptr<Store> store(
-      new Store(directory, options, std::move(hooks), std::move(platform), /*is_read_only=*/true));
-  HDB_TRY(store->take_directory(OpenMode::kOpen));
+      new Store(directory, options, std::move(hooks), std::move(platform), is_read_only));
+  HDB_TRY(store->take_directory(mode));
   HDB_TRY(store->recover());
   return store;
 }
@@ -70,7 +70,7 @@ Status Store::take_directory(OpenMode mode) {
   }
   if (!is_store) {
     if (mode == OpenMode::kOpen) {
-      HDB_TRY(check_unfinished());
+      HDB_TRY(check_finished(env_, directory_));
       HDB_TRY(check_holds_no_data());
       return Status::not_found(directory_ +
                                ": is not an HDB store (it has no file CURRENT); create one with 'hdb init'");
@@ -90,12 +90,8 @@ Status Store::already_a_store() const {
   return Status::invalid_argument(directory_ + ": is a store already; open it, or choose another directory");
 }
 
-Status Store::check_unfinished() {
-  return check_finished(env_, directory_);
-}
-
 Status Store::check_creatable() {
-  HDB_TRY(check_unfinished());
+  HDB_TRY(check_finished(env_, directory_));
   HDB_TRY(check_holds_no_data());
   for (const std::string& name : HDB_TRY(list_if_present(env_, directory_))) {
     if (is_left_by_creation(name)) continue;

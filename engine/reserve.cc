@@ -23,7 +23,12 @@ Status Reserve::prepare() {
 Status Reserve::take() noexcept {
   if (is_held()) return {};
   MutexLock lock(mutex_);
-  Status taken = without_exceptions([this] { return prepare(); });
+  Status taken;
+  try {
+    taken = prepare();
+  } catch (...) {
+    taken = out_of_memory();
+  }
   is_held_.store(taken.ok(), std::memory_order_relaxed);
   return taken;
 }

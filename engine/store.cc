@@ -116,14 +116,7 @@ Status Store::close(bool is_forced) {
   }
   is_closed_.store(true, std::memory_order_release);
   background_->stop();
-  if (is_read_only_) {
-    // Nothing of it is on disk.
-  } else if (status.ok()) {
-    status = without_exceptions([this] { return close_log(); });
-  } else {
-    // What could not be flushed stays in the log; the next open replays it.
-    ignore(without_exceptions([this] { return sync_log(); }), "the first error is reported");
-  }
+  if (!is_read_only_) status = end_log(status);
   {
     MutexLock lock(state_mutex_);
     active_.reset();
@@ -142,6 +135,13 @@ Status Store::check_place() {
   Status held = env_.check_lock();
   if (!held.ok()) stop_writes(held);
   return held;
+}
+
+// What could not be flushed stays in the log; the next open replays it.
+Status Store::end_log(const Status& flushed) {
+  if (flushed.ok()) return without_exceptions([this] { return close_log(); });
+  ignore(without_exceptions([this] { return sync_log(); }), "the first error is reported");
+  return flushed;
 }
 
 Status Store::sync_log() {

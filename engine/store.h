@@ -1,8 +1,9 @@
 // engine/store.h: the state of an open store, its locks and its threads.
 //
 // Lock order (outer first): manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
-// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's writes and syncs, which is what makes log order equal
-// sequence order; manifest_mutex_ across an edit, which makes edits follow one another.
+// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's writes
+// and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which makes edits
+// follow one another.
 //
 // thread        runs                        owns                         woken by         stopped by
 // caller        commit.cc read.cc           its batch, its view          -                -
@@ -132,8 +133,9 @@ class Store : public std::enable_shared_from_this<Store> {
   Store(const std::string& directory, const Options& options, Hooks hooks, Platform platform, bool is_read_only);
 
   // recover.cc: the steps of open(), in order.
+  static Result<std::shared_ptr<Store>> open_as(bool is_read_only, const std::string& directory, const Options& options,
+                                                OpenMode mode, Hooks hooks, Platform platform);
   Status take_directory(OpenMode mode);
-  Status check_unfinished();
   Status check_creatable();
   Status check_holds_no_data();
   Status already_a_store() const;
@@ -224,6 +226,7 @@ class Store : public std::enable_shared_from_this<Store> {
   bool is_forked() const noexcept;
   Status check_place();
   Status sync_log();
+  Status end_log(const Status& flushed);
   Status close_log();
   Status remove_log_files();
   void publish_view() HDB_REQUIRES(state_mutex_);

@@ -1,5 +1,7 @@
 #include "io/unfinished_copy.h"
 
+#include <iterator>
+
 #include <hdb/event.h>
 
 #include "io/file_name.h"
@@ -9,7 +11,7 @@ namespace hdb {
 namespace {
 
 constexpr std::uint64_t kMarkBytesMax = 256;
-constexpr CopyKind kKinds[] = {CopyKind::kBackup, CopyKind::kRestore, CopyKind::kRepair};
+constexpr std::string_view kNames[] = {"backup", "restore", "repair"};  // by CopyKind; in the file: never renamed
 constexpr std::string_view kOf = " of ";
 
 // "repair of 0190...": as it is in the file.
@@ -19,9 +21,9 @@ std::string text_of(const UnfinishedCopy& copy) {
 
 // Empty if the file says something else.
 std::optional<UnfinishedCopy> parse(std::string_view text) {
-  for (const CopyKind kind : kKinds) {
-    const std::string begin = std::string(name_of(kind)) + std::string(kOf);
-    if (text.starts_with(begin)) return UnfinishedCopy{kind, std::string(text.substr(begin.size()))};
+  for (std::size_t kind = 0; kind < std::size(kNames); ++kind) {
+    const std::string begin = std::string(kNames[kind]) + std::string(kOf);
+    if (text.starts_with(begin)) return UnfinishedCopy{CopyKind(kind), std::string(text.substr(begin.size()))};
   }
   return std::nullopt;
 }
@@ -40,15 +42,7 @@ std::string kind_text(const std::optional<UnfinishedCopy>& mark) {
 }  // namespace
 
 std::string_view name_of(CopyKind kind) noexcept {
-  switch (kind) {
-    case CopyKind::kBackup:
-      return "backup";
-    case CopyKind::kRestore:
-      return "restore";
-    case CopyKind::kRepair:
-      return "repair";
-  }
-  return "copy";
+  return kNames[static_cast<std::size_t>(kind)];
 }
 
 UnfinishedCopy copy_of(CopyKind kind, const StoreId& source) {

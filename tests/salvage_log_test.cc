@@ -11,6 +11,7 @@
 #include "tests/support/memory_env.h"
 #include "tests/support/test_store.h"
 #include "tools/dump/salvage.h"
+#include "wal/format.h"
 
 namespace hdb::test {
 
@@ -202,9 +203,7 @@ TEST_CASE(
       if (path.find(".wal") != std::string::npos) segments += files.emplace(path, bytes).second;
     }
     if (is_closed) REQUIRE(segments > 0);
-    for (auto& [path, bytes] : files) {
-      if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
-    }
+    files = with_damaged_tables(std::move(files));
     for (const bool is_manifest_there : {true, false}) {
       CAPTURE(is_manifest_there);
       Files damaged = files;
@@ -220,8 +219,9 @@ TEST_CASE(
       for (auto& [path, bytes] : damaged) {
         if (!left.contains(path) || path.find(".wal") == std::string::npos) continue;
         std::size_t last = 0;
-        for (std::size_t at = 0; at + 4 <= bytes.size(); at += 8) {
-          if (as_text(bytes_of(bytes).subspan(at, 4)) == "HGRP") last = at;
+        for (std::size_t at = 0; at + wal::kGroupHeaderBytes < bytes.size(); at += 8) {
+          const bool is_group = as_text(bytes_of(bytes).subspan(at, 4)) == "HGRP";
+          if (is_group && load<std::uint32_t>(bytes.data() + at + 4) > wal::kGroupHeaderBytes) last = at;  // no mark
         }
         REQUIRE(last > 0);
         bytes[last + 100] ^= std::byte{1};

@@ -237,10 +237,7 @@ TEST_CASE("a large table without compression and footer is read whole") {
 
 TEST_CASE("what one repair lost the next one tells again, and does not count as intact") {
   const Saved saved = make_store(true, 13);
-  Files files = saved.files;
-  for (auto& [path, bytes] : files) {
-    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
-  }
+  const Files files = with_damaged_tables(saved.files);
   const auto env = disk_with(files);
   const Salvaged first = check_salvage(*env, saved);
   REQUIRE(first.report.lost_events() > 0);
@@ -256,10 +253,7 @@ TEST_CASE("what one repair lost the next one tells again, and does not count as 
 TEST_CASE("a repaired store goes on: lost ids may come again, new events follow, compaction keeps what is lost lost") {
   const Saved saved = make_store(true, 13);
   // The table of the first events.
-  Files files = saved.files;
-  for (auto& [path, bytes] : files) {
-    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
-  }
+  const Files files = with_damaged_tables(saved.files);
   const auto env = disk_with(files);
   const Salvaged salvaged = check_salvage(*env, saved);
   const std::uint64_t lost = salvaged.report.lost_events();
@@ -391,10 +385,7 @@ TEST_CASE("a salvage that fails or loses power leaves the damaged store as it wa
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   const Saved saved = make_store(false, seed);
-  Files files = saved.files;
-  for (auto& [path, bytes] : files) {
-    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
-  }
+  const Files files = with_damaged_tables(saved.files);
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   {
@@ -424,10 +415,7 @@ TEST_CASE("a repair that was interrupted can be run again, and until then its ta
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   const Saved saved = make_store(false, seed);
-  Files files = saved.files;
-  for (auto& [path, bytes] : files) {
-    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
-  }
+  const Files files = with_damaged_tables(saved.files);
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   Files whole;
@@ -482,10 +470,7 @@ TEST_CASE("a repair that was interrupted can be run again, and until then its ta
 TEST_CASE("a repaired store that was written to is not repaired into again, and a power loss brings back no mark") {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
-  Files files = make_store(false, seed).files;
-  for (auto& [path, bytes] : files) {
-    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
-  }
+  const Files files = with_damaged_tables(make_store(false, seed).files);
   const auto repair = [](MemoryEnv& env) {
     return dump::salvage_store(env, "store", {.target = "copy"}, [](std::string_view) {}).status();
   };

@@ -165,6 +165,13 @@ sstable::BlockHandle last_event_block_of(const Files& files, const std::string& 
   return table.ok() ? table.value()->blocks().back().handle : sstable::BlockHandle{};
 }
 
+Files with_damaged_tables(Files files) {
+  for (auto& [path, bytes] : files) {
+    if (path.find(".sst") != std::string::npos) bytes[10] ^= std::byte{1};
+  }
+  return files;
+}
+
 std::string path_of(const Files& files, const std::string& word) {
   for (const auto& [path, bytes] : files) {
     if (path.find(word) != std::string::npos) return path;

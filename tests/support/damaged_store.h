@@ -56,6 +56,9 @@ sstable::BlockHandle properties_of(const Files& files, const std::string& path);
 // Empty (of no bytes) if the table is one of keys.
 sstable::BlockHandle last_event_block_of(const Files& files, const std::string& path);
 
+// With a flipped bit in the first block of each table.
+Files with_damaged_tables(Files files);
+
 // The first file whose name has the word in it.
 std::string path_of(const Files& files, const std::string& word);
 
