@@ -119,12 +119,23 @@ Status check_changes(Cursor& section, std::size_t section_offset, std::uint32_t 
 
 }  // namespace
 
-EncodedBatch EncodedBatch::copy_of(ByteView batch) {
+std::byte* EncodedBatch::allocate(std::size_t bytes, BatchMemory* memory) {
+  size_ = bytes;
+  if (memory == nullptr || bytes < kLargeBatchBytes) {
+    own_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
+    return bytes_ = own_.get();
+  }
+  const std::size_t end = kBatchRoomBytes + bytes;
+  block_bytes_ = (end + BatchMemory::kAlignment - 1) / BatchMemory::kAlignment * BatchMemory::kAlignment;
+  block_ = memory->allocate(block_bytes_);
+  std::memset(block_.get() + end, 0, block_bytes_ - end);
+  return bytes_ = block_.get() + kBatchRoomBytes;
+}
+
+EncodedBatch EncodedBatch::copy_of(ByteView batch, BatchMemory* memory) {
   const BatchView view = BatchView::trusted(batch);
   EncodedBatch copy;
-  copy.bytes_ = std::make_unique_for_overwrite<std::byte[]>(batch.size());
-  std::memcpy(copy.bytes_.get(), batch.data(), batch.size());
-  copy.size_ = batch.size();
+  std::memcpy(copy.allocate(batch.size(), memory), batch.data(), batch.size());
   copy.event_count_ = view.event_count();
   copy.change_count_ = view.change_count();
   return copy;
@@ -160,15 +171,13 @@ Status validate_batch(std::span<const Event> events, std::span<const KeyValueCha
 }
 
 EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
-                          const RecordStamp& stamp) {
+                          const RecordStamp& stamp, BatchMemory* memory) {
   const BatchSizes sizes = sizes_of(events, changes);
   EncodedBatch batch;
-  batch.bytes_ = std::make_unique_for_overwrite<std::byte[]>(sizes.batch);
-  batch.size_ = sizes.batch;
+  std::byte* const begin = batch.allocate(sizes.batch, memory);
   batch.event_count_ = static_cast<std::uint32_t>(events.size());
   batch.change_count_ = static_cast<std::uint32_t>(changes.size());
 
-  std::byte* const begin = batch.bytes_.get();
   std::byte* const end = begin + sizes.batch;
   std::byte* at = begin + kBatchHeaderBytes;
   std::uint16_t sections = 0;

@@ -84,7 +84,7 @@ Result<AppendResult> Store::append(const Batch& batch) {
   do {
     fresh = HDB_TRY(leave_out_duplicates(batch.events));
     if (fresh.events.empty() && batch.changes.empty()) break;
-    pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_});
+    pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_}, &batch_memory_);
     pending.ids = fresh.ids;
     pending.looked_up_to = fresh.looked_up_to;
     pending.is_applied = false;
@@ -257,7 +257,7 @@ const Store::Admitted& Store::admit(std::span<PendingAppend* const> group) {
   Admitted& admitted = admitted_;
   admitted.members.clear();
   admitted.batches.clear();
-  admitted.bytes = admitted.events = admitted.changes = 0;
+  admitted.bytes = admitted.events = admitted.changes = admitted.large = 0;
   std::set<EventId> group_ids;
   for (PendingAppend* pending : group) {
     pending->outcome = PendingAppend::Outcome::kWritten;
@@ -277,29 +277,27 @@ const Store::Admitted& Store::admit(std::span<PendingAppend* const> group) {
     admitted.bytes += pending->batch.bytes().size();
     admitted.events += pending->batch.event_count();
     admitted.changes += pending->batch.change_count();
+    if (!pending->batch.block().empty()) ++admitted.large;
   }
   return admitted;
 }
 
 Status Store::log_group(const Admitted& admitted, bool is_durable) {
-  if (const Status room = make_active_writable(admitted.bytes, is_durable); !room.ok()) {
+  if (const Status room = make_active_writable(admitted, is_durable); !room.ok()) {
     const bool may_retry = room.code() == StatusCode::kNoSpace || room.code() == StatusCode::kInvalidArgument;
     if (!may_retry) stop_writes(room);
     return room;
   }
   const Timestamp commit_time = std::max(last_commit_time_, clock_.wall());
   const LogPoint before = log_->end();
-  const Result<LogPoint> end = log_->append({.first_sequence = next_sequence_,
-                                             .first_position = next_position_,
-                                             .commit_time = commit_time,
-                                             .batches = admitted.batches},
-                                            is_durable);
-  if (!end.ok()) {
-    stop_writes(end.status());
-    const Status unknown = without_exceptions([&] { return end.status().in_context("append: outcome unknown"); });
+  const Status written = write_log(admitted, commit_time, is_durable);
+  if (!written.ok()) {
+    stop_writes(written);
+    const Status unknown = without_exceptions([&] { return written.in_context("append: outcome unknown"); });
     return unknown.code() == StatusCode::kOutOfMemory ? logged_but_not_applied() : unknown;
   }
-  active_log_bytes_ += end->segment == before.segment ? end->offset - before.offset : end->offset;
+  const LogPoint end = log_->end();
+  active_log_bytes_ += end.segment == before.segment ? end.offset - before.offset : end.offset;
   try {
     accept_group(
         admitted.members, commit_time,
@@ -311,6 +309,26 @@ Status Store::log_group(const Admitted& admitted, bool is_durable) {
   }
   last_commit_time_ = commit_time;
   counters_.log_groups.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+// A group of the log for each large batch, written from where it is, and one for all small ones between two of those.
+Status Store::write_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) {
+  wal::GroupInput group{
+      .first_sequence = next_sequence_, .first_position = next_position_, .commit_time = commit_time, .batches = {}};
+  const std::span<const ByteView> batches = admitted.batches;
+  for (std::size_t begin = 0; begin < batches.size();) {
+    group.block = admitted.members[begin]->batch.block();
+    std::size_t end = begin + 1;
+    while (group.block.empty() && end < batches.size() && admitted.members[end]->batch.block().empty()) ++end;
+    group.batches = batches.subspan(begin, end - begin);
+    HDB_TRY(log_->append(group, is_durable && end == batches.size()));
+    for (; begin < end; ++begin) {
+      const EncodedBatch& batch = admitted.members[begin]->batch;
+      group.first_sequence = SequenceNumber(group.first_sequence.raw() + batch.event_count() + batch.change_count());
+      group.first_position += batch.event_count();
+    }
+  }
   return {};
 }
 
@@ -357,7 +375,7 @@ Status Store::apply(PendingAppend& pending) noexcept {
   return {};
 }
 
-Status Store::make_active_writable(std::uint64_t group_bytes, bool is_durable) {
+Status Store::make_active_writable(const Admitted& admitted, bool is_durable) {
   if (!reserve_.is_held() && !HDB_SEEDED(give_kept_space_to_appends)) {
     const Status taken = reserve_.take();
     if (!taken.ok()) {
@@ -377,7 +395,7 @@ Status Store::make_active_writable(std::uint64_t group_bytes, bool is_durable) {
     // Past the bound by what was let through together: wait_for_room() holds back everyone after that.
     if (has_room) HDB_TRY(seal_active());
   }
-  return log_->prepare(group_bytes, is_durable);
+  return log_->prepare(admitted.bytes, is_durable, 1 + 2 * admitted.large);
 }
 
 // The new memtable's log begins with a segment of its own, whose header is durable: a floor that no power loss can put

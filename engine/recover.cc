@@ -259,8 +259,9 @@ std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group
   std::uint64_t sequences = 0;
   for (const BatchView& batch : group.batches) {
     if (HDB_SEEDED(replay_half_a_group) && events > 0) break;
-    memtable->add(EncodedBatch::copy_of(batch.bytes()), SequenceNumber(group.first_sequence.raw() + sequences),
-                  group.first_position + events, group.commit_time);
+    memtable->add(EncodedBatch::copy_of(batch.bytes(), &batch_memory_),
+                  SequenceNumber(group.first_sequence.raw() + sequences), group.first_position + events,
+                  group.commit_time);
     events += batch.event_count();
     sequences += batch.sequence_count();
   }

@@ -20,6 +20,7 @@ Store::Store(const std::string& directory, const Options& options, Hooks hooks, 
       block_cache_(std::make_unique<sstable::BlockCache>(options.block_cache_bytes)),
       tables_(std::make_unique<sstable::TableCache>(env_, directory_, options.open_tables_max, *block_cache_)),
       reserve_(env_, directory_, options.reserve_bytes),
+      batch_memory_(options.memtable_bytes),
       background_(std::move(platform.background)) {}
 
 Store::~Store() {

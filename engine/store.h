@@ -1,9 +1,9 @@
 // engine/store.h: the state of an open store, its locks and its threads.
 //
 // Lock order (outer first): manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
-// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's writes
-// and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which makes edits
-// follow one another.
+// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's
+// writes and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which makes
+// edits follow one another.
 //
 // thread        runs                        owns                         woken by         stopped by
 // caller        commit.cc read.cc           its batch, its view          -                -
@@ -166,14 +166,16 @@ class Store : public std::enable_shared_from_this<Store> {
     std::uint64_t bytes = 0;
     std::uint64_t events = 0;
     std::uint64_t changes = 0;
+    std::uint64_t large = 0;  // of the batches: those with a block of their own
   };
   const Admitted& admit(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
   Status log_group(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
+  Status write_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) HDB_REQUIRES(log_mutex_);
   void accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end)
       HDB_REQUIRES(log_mutex_);
   Status apply(PendingAppend& pending) noexcept;
   Status check_log_place(bool is_durable) HDB_REQUIRES(log_mutex_);
-  Status make_active_writable(std::uint64_t group_bytes, bool is_durable) HDB_REQUIRES(log_mutex_);
+  Status make_active_writable(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
   Status seal_active() HDB_REQUIRES(log_mutex_) HDB_EXCLUDES(state_mutex_);
   // How near appends are to a bound: from share 0 they slow down, at 1 they stop.
   struct Pressure {
@@ -256,6 +258,7 @@ class Store : public std::enable_shared_from_this<Store> {
   std::shared_ptr<Visibility> visibility_;
   Reserve reserve_;
   CommitQueue commit_queue_;
+  BatchMemory batch_memory_;  // of large batches, until they are flushed
   LookUps look_ups_;
   Counters counters_;
   std::atomic<std::uint64_t> file_number_{1};           // the next; relaxed, unique by fetch_add
@@ -279,7 +282,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Position next_position_ HDB_GUARDED_BY(log_mutex_) = 0;
   Timestamp last_commit_time_ HDB_GUARDED_BY(log_mutex_){};
   RecentIds recent_ids_ HDB_GUARDED_BY(log_mutex_);
-  Admitted admitted_ HDB_GUARDED_BY(log_mutex_);  // of the group being written; kept for its memory
+  Admitted admitted_ HDB_GUARDED_BY(log_mutex_);                   // of the group being written; kept for its memory
   std::uint64_t active_log_bytes_ HDB_GUARDED_BY(log_mutex_) = 0;  // written since the active memtable began
   std::optional<std::chrono::nanoseconds> timer_due_ HDB_GUARDED_BY(log_mutex_);  // the next timer set; empty: none
   std::chrono::nanoseconds last_append_ HDB_GUARDED_BY(log_mutex_){0};

@@ -55,8 +55,9 @@ class LogFile {
   // durable: a durable write there then changes nothing that a file system keeps a journal of.
   virtual Status zero(std::uint64_t begin, std::uint64_t end) = 0;
   // Starts writing the pieces as one run at `offset`, below what was prepared; zeros may follow up to the next multiple
-  // of 4096, if that was prepared. With `is_durable` the write counts as
-  // done only when it is on the device. The pieces must live until wait().
+  // of 4096, if that was prepared. With `is_durable` the write counts as done only when it is on the device. Where
+  // offset, and address and size of every piece, are multiples of 4096, nothing need be copied. The pieces must live
+  // until wait().
   virtual Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) = 0;
   // Returns when the write is done, with the bytes written: fewer than submitted where the device took no more, and
   // then nobody will write the rest. Each ticket once.

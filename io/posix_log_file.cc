@@ -1,9 +1,11 @@
-// Small durable writes go past the page cache (O_DIRECT), from a buffer that is aligned for it: on a device that takes
-// 35 us for such a write and its flush, the way through the page cache takes 50.
+// Two kinds of writes go past the page cache (O_DIRECT): small durable ones, from a buffer that is aligned for it (on a
+// device that takes 35 us for such a write and its flush, the way through the page cache takes 50), and those whose
+// pieces are aligned, as they lie, if the device takes them as fast as the page cache would.
 #include "io/posix_log_file.h"
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <new>
 #include <vector>
@@ -26,6 +28,12 @@ constexpr std::uint64_t round_up(std::uint64_t bytes) noexcept {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+// Whether they can be written past the page cache from where they are.
+bool is_aligned(std::span<const ByteView> pieces) noexcept {
+  return pieces.size() == 1 && reinterpret_cast<std::uintptr_t>(pieces[0].data()) % kAlignment == 0 &&
+         pieces[0].size() % kAlignment == 0;
+}
+
 // Memory that O_DIRECT takes. Single-owner.
 class AlignedBuffer {
  public:
@@ -43,6 +51,32 @@ class AlignedBuffer {
   };
   std::unique_ptr<std::byte[], Free> bytes_;
   std::uint64_t size_ = 0;
+};
+
+// Whether the device takes large writes at the pace of the page cache, which costs the processor a copy but waits for
+// nobody: else bursts go there. Single-owner.
+class DevicePace {
+ public:
+  bool is_fast() noexcept {
+    if (writes_elsewhere_ == 0) return true;
+    --writes_elsewhere_;
+    return false;
+  }
+  void note(std::uint64_t bytes, std::chrono::nanoseconds took) noexcept {
+    const double bytes_per_ns =
+        static_cast<double>(bytes) / static_cast<double>(std::max<std::int64_t>(1, took.count()));
+    bytes_per_ns_ += (bytes_per_ns - bytes_per_ns_) / 8;
+    if (bytes_per_ns_ >= kFastBytesPerNs) return;
+    writes_elsewhere_ = kWritesElsewhere;
+    bytes_per_ns_ = kFastBytesPerNs;
+  }
+
+ private:
+  static constexpr double kFastBytesPerNs = 0.5;  // what copying into the page cache and writing it back take
+  static constexpr std::uint32_t kWritesElsewhere = 256;
+
+  double bytes_per_ns_ = 2 * kFastBytesPerNs;  // of the last writes
+  std::uint32_t writes_elsewhere_ = 0;         // until the device is tried again
 };
 
 // Writes when submitted, so a ticket is always done when it is waited for.
@@ -75,9 +109,11 @@ class PosixLogFile final : public LogFile {
     std::uint64_t bytes = 0;
     for (const ByteView piece : pieces) bytes += piece.size();
     HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
-    const bool is_aligned = offset % kAlignment == 0 && round_up(bytes) <= prepared_ - offset;
-    if (is_durable && is_aligned && bytes <= kDirectBytesMax && open_direct()) {
-      HDB_TRY(write_directly(offset, pieces, bytes));
+    const bool is_at_block = offset % kAlignment == 0 && round_up(bytes) <= prepared_ - offset;
+    if (is_at_block && is_aligned(pieces) && (is_durable || device_.is_fast()) && open_direct()) {
+      HDB_TRY(write_aligned(offset, pieces[0]));
+    } else if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
+      HDB_TRY(write_copied(offset, pieces, round_up(bytes)));
     } else {
       HDB_TRY(write_at(file_, path_, offset, pieces));
     }
@@ -154,22 +190,34 @@ class PosixLogFile final : public LogFile {
     return true;
   }
 
+  Status write_aligned(std::uint64_t offset, ByteView piece) {
+    const auto began = std::chrono::steady_clock::now();
+    HDB_TRY(write_directly(offset, piece));
+    device_.note(piece.size(), std::chrono::steady_clock::now() - began);
+    return {};
+  }
+
   // With zeros up to the end of the last block.
-  Status write_directly(std::uint64_t offset, std::span<const ByteView> pieces, std::uint64_t bytes) {
-    buffer_.reserve(round_up(bytes));
+  Status write_copied(std::uint64_t offset, std::span<const ByteView> pieces, std::uint64_t whole_bytes) {
+    buffer_.reserve(whole_bytes);
     std::byte* end = buffer_.data();
     for (const ByteView piece : pieces) {
       if (!piece.empty()) std::memcpy(end, piece.data(), piece.size());
       end += piece.size();
     }
-    std::memset(end, 0, round_up(bytes) - bytes);
-    const iovec piece{buffer_.data(), round_up(bytes)};
+    const ByteView whole(buffer_.data(), whole_bytes);
+    std::memset(end, 0, static_cast<std::size_t>(buffer_.data() + whole_bytes - end));
+    return write_directly(offset, whole);
+  }
+
+  Status write_directly(std::uint64_t offset, ByteView piece) {
+    const iovec whole{const_cast<std::byte*>(piece.data()), piece.size()};
     const ssize_t written =
-        uninterrupted([&] { return ::pwritev(direct_.number(), &piece, 1, static_cast<off_t>(offset)); });
+        uninterrupted([&] { return ::pwritev(direct_.number(), &whole, 1, static_cast<off_t>(offset)); });
     if (written < 0 && errno != EINVAL) return system_error(path_, at_byte("write", offset), errno);
-    if (written == static_cast<ssize_t>(piece.iov_len)) return {};
+    if (written == static_cast<ssize_t>(piece.size())) return {};
     if (written < 0) direct_ = FileDescriptor();  // a file system may take the flag and refuse the write
-    return write_at(file_, path_, offset, pieces).status();
+    return write_at(file_, path_, offset, {&piece, 1}).status();
   }
 
   FileDescriptor file_;
@@ -178,6 +226,7 @@ class PosixLogFile final : public LogFile {
   FileDescriptor direct_;   // the same file, opened with O_DIRECT; none: not yet, or refused
   bool is_direct_refused_ = false;
   AlignedBuffer buffer_;
+  DevicePace device_;
   Ticket last_ticket_ = 0;
   std::vector<Done> done_;  // not waited for yet
 };

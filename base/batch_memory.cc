@@ -1,0 +1,94 @@
+#include "base/batch_memory.h"
+
+#include <sys/mman.h>
+
+#include <new>
+#include <utility>
+
+#include <hdb/status.h>
+
+namespace hdb {
+
+namespace {
+
+constexpr std::size_t kHugePageBytes = 2u << 20;
+constexpr std::size_t kRegionBytes = 4u << 20;
+// A piece over this share of a region gets one of its own, so that it wastes nobody's rest.
+constexpr std::size_t kOwnRegionBytes = kRegionBytes / 4;
+
+std::byte* allocate_region(std::size_t bytes) {
+  void* const region = ::operator new (bytes, std::align_val_t{kHugePageBytes});
+  // Best effort: small pages serve as well, only slower.
+  (void)::madvise(region, bytes / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
+  return static_cast<std::byte*>(region);
+}
+
+void free_region(std::byte* region) noexcept {
+  ::operator delete (region, std::align_val_t{kHugePageBytes});
+}
+
+}  // namespace
+
+// Regions that nobody uses now. Thread-safe.
+class BatchMemory::Regions {
+ public:
+  explicit Regions(std::size_t bytes_max) noexcept : count_max_(bytes_max / kRegionBytes) {}
+  Regions(const Regions&) = delete;
+  Regions& operator=(const Regions&) = delete;
+  ~Regions() {
+    while (first_ != nullptr) free_region(reinterpret_cast<std::byte*>(std::exchange(first_, first_->next)));
+  }
+
+  std::byte* take() HDB_EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      if (first_ != nullptr) {
+        --count_;
+        return reinterpret_cast<std::byte*>(std::exchange(first_, first_->next));
+      }
+    }
+    return allocate_region(kRegionBytes);
+  }
+
+  void put_back(std::byte* region) noexcept HDB_EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      if (count_ < count_max_) {
+        first_ = new (region) Spare{first_};
+        ++count_;
+        return;
+      }
+    }
+    free_region(region);
+  }
+
+ private:
+  struct Spare {  // lies in the region's own memory
+    Spare* next;
+  };
+
+  const std::size_t count_max_;
+  Mutex mutex_;
+  Spare* first_ HDB_GUARDED_BY(mutex_) = nullptr;
+  std::size_t count_ HDB_GUARDED_BY(mutex_) = 0;
+};
+
+BatchMemory::BatchMemory(std::size_t spare_bytes_max) : regions_(std::make_shared<Regions>(spare_bytes_max)) {}
+
+std::shared_ptr<std::byte> BatchMemory::allocate(std::size_t bytes) {
+  HDB_CHECK(bytes > 0 && bytes % kAlignment == 0);
+  if (bytes > kOwnRegionBytes) return {allocate_region(bytes), free_region};
+  std::shared_ptr<std::byte> full;  // let go of outside the lock
+  MutexLock lock(mutex_);
+  if (current_ == nullptr || bytes > kRegionBytes - used_) {
+    full = std::move(current_);
+    std::byte* const region = regions_->take();
+    current_ = {region, [regions = regions_](std::byte* unused) { regions->put_back(unused); }};
+    used_ = 0;
+  }
+  std::shared_ptr<std::byte> piece(current_, current_.get() + used_);
+  used_ += bytes;
+  return piece;
+}
+
+}  // namespace hdb
