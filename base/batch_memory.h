@@ -8,9 +8,8 @@
 
 namespace hdb {
 
-// Hands out pieces of large regions, which are of huge pages where the system has them. A region goes back when the
-// last of its pieces is gone, and is used again: fresh memory costs as much as filling it. Thread-safe; pieces may
-// outlive it.
+// Hands out pieces of large regions. A region goes back when the last of its pieces is gone, and is used again: fresh
+// memory costs as much as filling it. Thread-safe; pieces may outlive it.
 class BatchMemory {
  public:
   static constexpr std::size_t kAlignment = 4096;  // of pieces and their sizes: no device asks for more
@@ -28,6 +27,7 @@ class BatchMemory {
   Mutex mutex_;
   std::shared_ptr<std::byte> current_ HDB_GUARDED_BY(mutex_);  // the region that pieces are cut from
   std::size_t used_ HDB_GUARDED_BY(mutex_) = 0;                // of it
+  bool is_fresh_ HDB_GUARDED_BY(mutex_) = false;               // nothing of it was ever touched
 };
 
 }  // namespace hdb

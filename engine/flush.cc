@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kFlushRetryDelay{1000};
 Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, FileNumber number,
                                              const sstable::TableSettings& settings, const MemTable& memtable,
                                              Position end) {
-  auto file = HDB_TRY(env.create(path));
+  auto file = HDB_TRY(env.create(path, settings.writes));
   sstable::EventTableBuilder builder(std::move(file), number, settings);
   for (Position position = memtable.position_begin(); position < end; ++position) {
     const StoredRecord stored = memtable.event(position);
@@ -31,7 +31,7 @@ Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, 
 Result<sstable::TableMeta> write_key_table(Env& env, const std::string& path, FileNumber number,
                                            const sstable::TableSettings& settings, const MemTable& memtable,
                                            std::span<const SequenceNumber> held) {
-  auto file = HDB_TRY(env.create(path));
+  auto file = HDB_TRY(env.create(path, settings.writes));
   sstable::KeyTableBuilder builder(std::move(file), number, settings);
   const auto entries = memtable.entries();
   compaction::Retention retention(held, /*is_bottom_level=*/false);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <hdb/options.h>
 #include <hdb/status.h>
 
 #include "base/bytes.h"
@@ -83,7 +84,8 @@ class Env {
  public:
   virtual ~Env() = default;
   // A new file, empty; one of that name is replaced.
-  virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
+  virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) = 0;
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path) { return create(path, FileWrites::kCached); }
   // kNotFound if it does not exist.
   virtual Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) = 0;
   // A new log file, empty; kIoError if one exists.

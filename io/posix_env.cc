@@ -22,6 +22,7 @@
 
 #include "base/mutex.h"
 #include "base/seeded_defect.h"
+#include "io/direct_file.h"
 #include "io/env.h"
 #include "io/file_name.h"
 #include "io/posix_file.h"
@@ -185,10 +186,11 @@ class PosixFileLock final : public FileLock {
 
 class PosixEnv final : public Env {
  public:
-  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override {
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override {
     // A file of that name may have other links, or readers: it is replaced, not emptied.
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path, "replace", errno);
     FileDescriptor file = HDB_TRY(open_file(path, O_WRONLY | O_CREAT | O_EXCL));
+    if (writes == FileWrites::kDirect) return make_direct_file(std::move(file), path);
     return std::unique_ptr<WritableFile>(std::make_unique<PosixWritableFile>(std::move(file), path));
   }
 

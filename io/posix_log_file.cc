@@ -1,13 +1,12 @@
 // Two kinds of writes go past the page cache (O_DIRECT): small durable ones, from a buffer that is aligned for it (on a
 // device that takes 35 us for such a write and its flush, the way through the page cache takes 50), and those whose
-// pieces are aligned, as they lie, if the device takes them as fast as the page cache would.
+// pieces are aligned, as they lie, where that is not slower than a copy into the page cache.
 #include "io/posix_log_file.h"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
-#include <new>
 #include <vector>
 
 #include <fcntl.h>
@@ -15,68 +14,42 @@
 #include <sys/uio.h>
 
 #include "base/seeded_defect.h"
+#include "io/aligned_buffer.h"
 
 namespace hdb {
 
 namespace {
 
-constexpr std::uint64_t kAlignment = 4096;              // of offset, size and memory: no device asks for more
 constexpr std::uint64_t kDirectBytesMax = 256u << 10;   // more is not copied
 constexpr std::uint64_t kPrepareStepBytes = 16u << 20;  // a signal undoes an fallocate that is under way
 
-constexpr std::uint64_t round_up(std::uint64_t bytes) noexcept {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 // Whether they can be written past the page cache from where they are.
 bool is_aligned(std::span<const ByteView> pieces) noexcept {
-  return pieces.size() == 1 && reinterpret_cast<std::uintptr_t>(pieces[0].data()) % kAlignment == 0 &&
-         pieces[0].size() % kAlignment == 0;
+  return pieces.size() == 1 && reinterpret_cast<std::uintptr_t>(pieces[0].data()) % kDirectAlignment == 0 &&
+         pieces[0].size() % kDirectAlignment == 0;
 }
 
-// Memory that O_DIRECT takes. Single-owner.
-class AlignedBuffer {
+// Which way large writes that nobody needs on the device yet are taken sooner: the device's own pace, or that of
+// copying into the page cache. Both are measured as they are used, the slower one now and then. Single-owner.
+class WritePace {
  public:
-  std::byte* data() const noexcept { return bytes_.get(); }
-  // At least `bytes`, a multiple of kAlignment; what was there is lost.
-  void reserve(std::uint64_t bytes) {
-    if (bytes <= size_) return;
-    bytes_.reset(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment})));
-    size_ = bytes;
+  enum Way : std::uint8_t { kCached, kDirect };
+
+  Way next() noexcept {
+    const Way faster = bytes_per_ns_[kDirect] > bytes_per_ns_[kCached] ? kDirect : kCached;
+    const bool is_trial = ++writes_ % kWritesPerTrial == 0;
+    return is_trial == (faster == kDirect) ? kCached : kDirect;
+  }
+  void note(Way way, std::uint64_t bytes, std::chrono::nanoseconds took) noexcept {
+    const auto ns = static_cast<double>(std::max<std::int64_t>(1, took.count()));
+    bytes_per_ns_[way] += (static_cast<double>(bytes) / ns - bytes_per_ns_[way]) / 4;
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* bytes) const noexcept { ::operator delete (bytes, std::align_val_t{kAlignment}); }
-  };
-  std::unique_ptr<std::byte[], Free> bytes_;
-  std::uint64_t size_ = 0;
-};
+  static constexpr std::uint32_t kWritesPerTrial = 32;
 
-// Whether the device takes large writes at the pace of the page cache, which costs the processor a copy but waits for
-// nobody: else bursts go there. Single-owner.
-class DevicePace {
- public:
-  bool is_fast() noexcept {
-    if (writes_elsewhere_ == 0) return true;
-    --writes_elsewhere_;
-    return false;
-  }
-  void note(std::uint64_t bytes, std::chrono::nanoseconds took) noexcept {
-    const double bytes_per_ns =
-        static_cast<double>(bytes) / static_cast<double>(std::max<std::int64_t>(1, took.count()));
-    bytes_per_ns_ += (bytes_per_ns - bytes_per_ns_) / 8;
-    if (bytes_per_ns_ >= kFastBytesPerNs) return;
-    writes_elsewhere_ = kWritesElsewhere;
-    bytes_per_ns_ = kFastBytesPerNs;
-  }
-
- private:
-  static constexpr double kFastBytesPerNs = 0.5;  // what copying into the page cache and writing it back take
-  static constexpr std::uint32_t kWritesElsewhere = 256;
-
-  double bytes_per_ns_ = 2 * kFastBytesPerNs;  // of the last writes
-  std::uint32_t writes_elsewhere_ = 0;         // until the device is tried again
+  std::array<double, 2> bytes_per_ns_ = {1, 0.5};  // of the last writes
+  std::uint32_t writes_ = 0;
 };
 
 // Writes when submitted, so a ticket is always done when it is waited for.
@@ -100,7 +73,7 @@ class PosixLogFile final : public LogFile {
   }
 
   Status zero(std::uint64_t begin, std::uint64_t end) override {
-    HDB_CHECK(begin % kAlignment == 0 && end % kAlignment == 0 && begin <= end && end <= prepared_);
+    HDB_CHECK(begin % kDirectAlignment == 0 && end % kDirectAlignment == 0 && begin <= end && end <= prepared_);
     HDB_TRY(write_zeros(begin, end - begin));
     return sync_file(file_, path_);
   }
@@ -109,11 +82,11 @@ class PosixLogFile final : public LogFile {
     std::uint64_t bytes = 0;
     for (const ByteView piece : pieces) bytes += piece.size();
     HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
-    const bool is_at_block = offset % kAlignment == 0 && round_up(bytes) <= prepared_ - offset;
-    if (is_at_block && is_aligned(pieces) && (is_durable || device_.is_fast()) && open_direct()) {
-      HDB_TRY(write_aligned(offset, pieces[0]));
+    const bool is_at_block = offset % kDirectAlignment == 0 && round_up_to_direct(bytes) <= prepared_ - offset;
+    if (is_at_block && is_aligned(pieces)) {
+      HDB_TRY(write_aligned(offset, pieces[0], is_durable));
     } else if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
-      HDB_TRY(write_copied(offset, pieces, round_up(bytes)));
+      HDB_TRY(write_copied(offset, pieces, round_up_to_direct(bytes)));
     } else {
       HDB_TRY(write_at(file_, path_, offset, pieces));
     }
@@ -190,10 +163,16 @@ class PosixLogFile final : public LogFile {
     return true;
   }
 
-  Status write_aligned(std::uint64_t offset, ByteView piece) {
+  Status write_aligned(std::uint64_t offset, ByteView piece, bool is_durable) {
+    const WritePace::Way way =
+        is_durable || pace_.next() == WritePace::kDirect ? WritePace::kDirect : WritePace::kCached;
     const auto began = std::chrono::steady_clock::now();
-    HDB_TRY(write_directly(offset, piece));
-    device_.note(piece.size(), std::chrono::steady_clock::now() - began);
+    if (way == WritePace::kDirect && open_direct()) {
+      HDB_TRY(write_directly(offset, piece));
+    } else {
+      HDB_TRY(write_at(file_, path_, offset, {&piece, 1}));
+    }
+    pace_.note(way, piece.size(), std::chrono::steady_clock::now() - began);
     return {};
   }
 
@@ -226,7 +205,7 @@ class PosixLogFile final : public LogFile {
   FileDescriptor direct_;   // the same file, opened with O_DIRECT; none: not yet, or refused
   bool is_direct_refused_ = false;
   AlignedBuffer buffer_;
-  DevicePace device_;
+  WritePace pace_;
   Ticket last_ticket_ = 0;
   std::vector<Done> done_;  // not waited for yet
 };

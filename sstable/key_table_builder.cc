@@ -50,8 +50,7 @@ Status KeyTableBuilder::add(const Entry& entry) {
 
   scratch_.clear();
   append_varint(scratch_, tag_of(entry.sequence, entry.kind));
-  append(scratch_, entry.value);
-  block_->add(entry.key, bytes_of(scratch_));
+  block_->add(entry.key, bytes_of(scratch_), entry.value);
   return block_->bytes() >= settings_.block_bytes ? finish_block() : Status();
 }
 

@@ -19,7 +19,8 @@ class BlockBuilder {
   // A restart point every `restart_interval` entries: 1 searches fastest and compresses nothing.
   explicit BlockBuilder(std::uint32_t restart_interval) : restart_interval_(restart_interval) {}
 
-  void add(ByteView key, ByteView value);
+  // The value is given in two parts, the second of which may be empty.
+  void add(ByteView key, ByteView value, ByteView rest_of_value = {});
   // The block's bytes so far, its end included.
   std::size_t bytes() const noexcept { return entries_.size() + restarts_.size() * 4 + 4; }
   bool empty() const noexcept { return restarts_.empty(); }
