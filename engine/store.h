@@ -192,6 +192,8 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // log_timer.cc
   void arm_log_timer() noexcept HDB_REQUIRES(log_mutex_);
+  void arm_log_timer(std::chrono::nanoseconds due) noexcept HDB_REQUIRES(log_mutex_);
+  bool is_flushing() HDB_EXCLUDES(state_mutex_);
   void on_log_timer() noexcept;
   Status sync_by_timer();
 
@@ -202,6 +204,7 @@ class Store : public std::enable_shared_from_this<Store> {
   void schedule_flush() noexcept HDB_REQUIRES(state_mutex_);
   void schedule_flush_retry() noexcept HDB_REQUIRES(state_mutex_);
   void run_flush() noexcept;
+  Status remove_log_below(LogPoint floor) HDB_EXCLUDES(log_mutex_);
   Status flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed);
   // Tables and edit of a sealed memtable, and the view without it.
   Status write_flush(const std::shared_ptr<const SealedMemTable>& sealed);

@@ -1,12 +1,10 @@
 #include "sstable/sorted_block.h"
 
+#include <array>
 #include <bit>
 
 namespace hdb::sstable {
 
-namespace {
-
-// How many bytes the two begin with alike.
 std::size_t common_prefix(ByteView a, ByteView b) noexcept {
   const std::size_t limit = std::min(a.size(), b.size());
   std::size_t same = 0;
@@ -18,26 +16,29 @@ std::size_t common_prefix(ByteView a, ByteView b) noexcept {
   return same;
 }
 
-}  // namespace
-
-void BlockBuilder::add(ByteView key, ByteView value, ByteView rest_of_value) {
-  std::size_t shared = 0;
+void BlockBuilder::add(ByteView key, std::size_t shared, ByteView value, ByteView rest_of_value) {
   if (restarts_.empty() || since_restart_ == restart_interval_) {
     restarts_.push_back(static_cast<std::uint32_t>(entries_.size()));
     since_restart_ = 0;
-  } else {
-    shared = common_prefix(key, bytes_of(last_key_));
+    shared = 0;
   }
   ++since_restart_;
-  append_varint(entries_, shared);
-  append_varint(entries_, key.size() - shared);
-  append_varint(entries_, value.size() + rest_of_value.size());
+  std::array<std::byte, 3 * kVarintBytesMax> lengths;
+  std::byte* end = put_varint(lengths.data(), shared);
+  end = put_varint(end, key.size() - shared);
+  end = put_varint(end, value.size() + rest_of_value.size());
+  append(entries_, ByteView(lengths.data(), end));
   append(entries_, key.subspan(shared));
   append(entries_, value);
   append(entries_, rest_of_value);
+  HDB_CHECK(entries_.size() < UINT32_MAX);  // items have limits, and blocks end long before
+}
+
+void BlockBuilder::add(ByteView key, ByteView value) {
+  const std::size_t shared = common_prefix(key, bytes_of(last_key_));
+  add(key, shared, value);
   last_key_.resize(shared);
   append(last_key_, key.subspan(shared));
-  HDB_CHECK(entries_.size() < UINT32_MAX);  // items have limits, and blocks end long before
 }
 
 ByteView BlockBuilder::finish() {

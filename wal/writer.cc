@@ -353,16 +353,33 @@ Status Writer::close() {
   return env_.remove(segment_path(store_, segment_.next()));
 }
 
-Status Writer::remove_below(LogPoint floor) {
+Result<std::vector<SegmentNumber>> Writer::segments_below(LogPoint floor) const {
   if (!first_error_.ok()) return stopped();
   if (HDB_SEEDED(delete_the_log_above_the_floor)) floor.segment = floor.segment.next();
-  while (!closed_segments_.empty() && closed_segments_.begin()->first < floor.segment) {
-    const auto oldest = closed_segments_.begin();
-    const Status status = env_.remove(segment_path(store_, oldest->first));
+  std::vector<SegmentNumber> below;
+  for (const auto& [segment, bytes] : closed_segments_) {
+    if (segment < floor.segment) below.push_back(segment);
+  }
+  return below;
+}
+
+std::unique_ptr<LogFile> Writer::forget(SegmentNumber segment) noexcept {
+  const auto closed = closed_segments_.find(segment);
+  if (closed == closed_segments_.end()) return nullptr;
+  closed_bytes_ -= closed->second;
+  closed_segments_.erase(closed);
+  const auto unsynced = unsynced_.find(segment);
+  if (unsynced == unsynced_.end()) return nullptr;
+  std::unique_ptr<LogFile> file = std::move(unsynced->second);
+  unsynced_.erase(unsynced);  // nobody will ask for it: what it held is in tables
+  return file;
+}
+
+Status Writer::remove_below(LogPoint floor) {
+  for (const SegmentNumber segment : HDB_TRY(segments_below(floor))) {
+    const Status status = env_.remove(segment_path(store_, segment));
     if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
-    unsynced_.erase(oldest->first);  // nobody will ask for it: what it held is in tables
-    closed_bytes_ -= oldest->second;
-    closed_segments_.erase(oldest);
+    forget(segment);
   }
   return {};
 }

@@ -74,7 +74,12 @@ class Writer {
   // Marks the end, gives back prepared space and closes the files. Nothing may be called after.
   Status close();
 
-  // Deletes the segments that lie wholly below `floor`, also those of earlier opens; never the one being written.
+  // The segments that lie wholly below `floor`, oldest first, also those of earlier opens; never the one being written.
+  // Nobody needs their files any more.
+  Result<std::vector<SegmentNumber>> segments_below(LogPoint floor) const;
+  // Of a segment whose file was deleted. What it returns frees the file's space when it is destroyed, which takes time.
+  std::unique_ptr<LogFile> forget(SegmentNumber segment) noexcept;
+  // Deletes the segments below `floor`.
   Status remove_below(LogPoint floor);
 
   LogPoint end() const noexcept { return {segment_, end_}; }  // of the last group
