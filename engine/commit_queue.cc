@@ -1,12 +1,23 @@
 #include "engine/commit_queue.h"
 
-#include <algorithm>
 #include <chrono>
 #include <thread>
 
 #include "base/futex.h"
 
 namespace hdb {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The longest that anybody yields the processor instead of sleeping.
+constexpr std::chrono::microseconds kYieldLongest{400};
+// Where yielding once takes this long, others have use for the processor.
+constexpr std::chrono::microseconds kYieldTooLong{500};
+constexpr std::uint32_t kWaitsWithoutYielding = 256;
+
+}  // namespace
 
 void CommitQueue::run(PendingAppend& pending, const std::function<bool()>& lead) {
   GroupNumber group = 0;
@@ -17,17 +28,23 @@ void CommitQueue::run(PendingAppend& pending, const std::function<bool()>& lead)
     waiting_.push_back(&pending);
     group = open_group_;
   }
+  std::atomic<GroupNumber>& done = done_[group % 2];
   if (!is_leader) {
-    wait_for(group);
+    wait_for(group, done);
     return;
   }
-  wait_for(group - 1);
+  wait_for(group - 1, led_);
   if (is_to_gather_) gather();
-  is_to_gather_ = lead() && group_.size() > 1;
-  std::atomic<GroupNumber>& done = done_[group % 2];
+  const auto began = Clock::now();
+  const bool is_to_gather = lead();
+  is_brisk_.store(Clock::now() - began < kYieldLongest / 2, std::memory_order_relaxed);
+  const bool is_alone = group_.size() == 1;
+  is_to_gather_ = is_to_gather && !is_alone;
   done.store(group, std::memory_order_release);
-  // Who waits for this group, or leads the next one.
-  futex_wake_all(done);
+  led_.store(group, std::memory_order_release);
+  // First who leads the next group: it can gather while the others are woken. Who comes later finds the number.
+  if (waiting() > 0) futex_wake_all(led_);
+  if (!is_alone) futex_wake_all(done);
 }
 
 std::span<PendingAppend* const> CommitQueue::take() noexcept {
@@ -43,34 +60,44 @@ std::size_t CommitQueue::waiting() const {
   return waiting_.size();
 }
 
-void CommitQueue::wait_for(GroupNumber group) const noexcept {
-  const std::atomic<GroupNumber>& done = done_[group % 2];
+// Where groups are written as fast as threads switch, who yields until then is back sooner, and for less of the
+// processor, than who sleeps and is woken.
+void CommitQueue::wait_for(GroupNumber group, const std::atomic<GroupNumber>& newest) noexcept {
+  const auto is_over = [&] { return static_cast<std::int32_t>(newest.load(std::memory_order_acquire) - group) >= 0; };
+  if (is_over()) return;
+  if (is_brisk_.load(std::memory_order_relaxed) && yield_until(is_over, kYieldLongest)) return;
   while (true) {
-    const GroupNumber newest = done.load(std::memory_order_acquire);
-    if (static_cast<std::int32_t>(newest - group) >= 0) return;
-    futex_wait(done, newest);
+    const GroupNumber seen = newest.load(std::memory_order_acquire);
+    if (static_cast<std::int32_t>(seen - group) >= 0) return;
+    futex_wait(newest, seen);
   }
 }
 
-// Most of those who were in the last group come back within microseconds, and then share a write. Where yielding gives
-// the processor to somebody else, it does not come back soon: then the next groups go without.
+// Most of those who were in the last group come back within microseconds, and then share a write.
 void CommitQueue::gather() noexcept {
   constexpr std::chrono::microseconds kLongest{40};
-  constexpr std::chrono::microseconds kTooLong{200};
-  constexpr std::uint32_t kGroupsWithout = 256;
-  if (groups_without_gathering_ > 0) {
-    --groups_without_gathering_;
-    return;
-  }
   const std::size_t enough = group_.size() - group_.size() / 5;
-  const auto began = std::chrono::steady_clock::now();
-  std::chrono::steady_clock::duration waited{0};
-  while (waited < kLongest) {
-    if (waiting() >= enough) return;
-    std::this_thread::yield();
-    waited = std::chrono::steady_clock::now() - began;
+  yield_until([&] { return waiting() >= enough; }, kLongest);
+}
+
+// False if it gave up. Where yielding gives the processor to somebody else, it does not come back soon: then all go
+// without for a while.
+template <typename IsOver>
+bool CommitQueue::yield_until(IsOver is_over, std::chrono::nanoseconds longest) noexcept {
+  if (const std::uint32_t without = waits_without_yielding_.load(std::memory_order_relaxed); without > 0) {
+    waits_without_yielding_.store(without - 1, std::memory_order_relaxed);
+    return false;
   }
-  if (waited > kTooLong) groups_without_gathering_ = kGroupsWithout;
+  const auto began = Clock::now();
+  auto before = began;
+  while (before - began < longest) {
+    if (is_over()) return true;
+    std::this_thread::yield();
+    const auto now = Clock::now();
+    if (now - before > kYieldTooLong) waits_without_yielding_.store(kWaitsWithoutYielding, std::memory_order_relaxed);
+    before = now;
+  }
+  return is_over();
 }
 
 }  // namespace hdb

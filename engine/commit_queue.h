@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -64,8 +65,10 @@ class CommitQueue {
  private:
   using GroupNumber = std::uint32_t;  // wraps around
 
-  void wait_for(GroupNumber group) const noexcept;
+  void wait_for(GroupNumber group, const std::atomic<GroupNumber>& newest) noexcept;
   void gather() noexcept;
+  template <typename IsOver>
+  bool yield_until(IsOver is_over, std::chrono::nanoseconds longest) noexcept;
 
   mutable Mutex mutex_;
   std::vector<PendingAppend*> waiting_ HDB_GUARDED_BY(mutex_);
@@ -73,10 +76,14 @@ class CommitQueue {
   // The newest groups done, of even and of odd numbers: callers of at most two groups wait at a time, each on a word of
   // its own. Release after the outcomes were written, acquire by who waits for one.
   std::array<std::atomic<GroupNumber>, 2> done_ = {0, ~GroupNumber{0}};
-  // The leader's alone, handed over through done_.
+  // The newest group that its leader is done with: release by that one, acquire by the next.
+  std::atomic<GroupNumber> led_ = 0;
+  // The leader's alone, handed over through led_.
   std::vector<PendingAppend*> group_;
   bool is_to_gather_ = false;
-  std::uint32_t groups_without_gathering_ = 0;
+  // Hints, relaxed: whether the last group was written fast, and how many waits go without yielding.
+  std::atomic<bool> is_brisk_ = false;
+  std::atomic<std::uint32_t> waits_without_yielding_ = 0;
 };
 
 }  // namespace hdb

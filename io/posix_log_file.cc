@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include <fcntl.h>
@@ -29,26 +30,29 @@ bool is_aligned(std::span<const ByteView> pieces) noexcept {
          pieces[0].size() % kDirectAlignment == 0;
 }
 
-// Which way large writes that nobody needs on the device yet are taken sooner: the device's own pace, or that of
-// copying into the page cache. Both are measured as they are used, the slower one now and then. Single-owner.
-class WritePace {
+// Which of two ways of writing is the faster one here: both are measured as they are used, the slower one now and then.
+// Single-owner.
+class FasterWay {
  public:
-  enum Way : std::uint8_t { kCached, kDirect };
+  using Way = std::size_t;  // 0, the one to begin with, or 1
 
   Way next() noexcept {
-    const Way faster = bytes_per_ns_[kDirect] > bytes_per_ns_[kCached] ? kDirect : kCached;
-    const bool is_trial = ++writes_ % kWritesPerTrial == 0;
-    return is_trial == (faster == kDirect) ? kCached : kDirect;
+    const Way faster = cost_[1] < cost_[0] ? 1 : 0;
+    return ++writes_ % kWritesPerTrial == 0 ? 1 - faster : faster;
   }
-  void note(Way way, std::uint64_t bytes, std::chrono::nanoseconds took) noexcept {
-    const auto ns = static_cast<double>(std::max<std::int64_t>(1, took.count()));
-    bytes_per_ns_[way] += (static_cast<double>(bytes) / ns - bytes_per_ns_[way]) / 4;
+  // `units`: what the time is in proportion to.
+  void note(Way way, std::uint64_t units, std::chrono::steady_clock::time_point began) noexcept {
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    const double cost = took.count() / static_cast<double>(units);
+    const bool is_first = cost_[way] == 0 || cost_[way] == std::numeric_limits<double>::max();
+    cost_[way] = is_first ? cost : cost_[way] + (std::min(cost, kOutlier * cost_[way]) - cost_[way]) / 4;
   }
 
  private:
   static constexpr std::uint32_t kWritesPerTrial = 32;
+  static constexpr double kOutlier = 4;  // what takes longer than so many others says nothing about the way
 
-  std::array<double, 2> bytes_per_ns_ = {1, 0.5};  // of the last writes
+  std::array<double, 2> cost_ = {0, std::numeric_limits<double>::max()};  // of the last writes, per unit
   std::uint32_t writes_ = 0;
 };
 
@@ -74,7 +78,9 @@ class PosixLogFile final : public LogFile {
 
   Status zero(std::uint64_t begin, std::uint64_t end) override {
     HDB_CHECK(begin % kDirectAlignment == 0 && end % kDirectAlignment == 0 && begin <= end && end <= prepared_);
-    HDB_TRY(write_zeros(begin, end - begin));
+    // Not by way of the page cache, from where direct writes would have to drive them out again.
+    const bool is_written = open_direct() && write_zeros(direct_, begin, end - begin).ok();
+    if (!is_written) HDB_TRY(write_zeros(file_, begin, end - begin));
     return sync_file(file_, path_);
   }
 
@@ -83,14 +89,16 @@ class PosixLogFile final : public LogFile {
     for (const ByteView piece : pieces) bytes += piece.size();
     HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
     const bool is_at_block = offset % kDirectAlignment == 0 && round_up_to_direct(bytes) <= prepared_ - offset;
-    if (is_at_block && is_aligned(pieces)) {
-      HDB_TRY(write_aligned(offset, pieces[0], is_durable));
-    } else if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
-      HDB_TRY(write_copied(offset, pieces, round_up_to_direct(bytes)));
+    if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
+      HDB_TRY(write_durably(offset, pieces, round_up_to_direct(bytes)));
     } else {
-      HDB_TRY(write_at(file_, path_, offset, pieces));
+      if (is_at_block && is_aligned(pieces)) {
+        HDB_TRY(write_aligned(offset, pieces[0], is_durable));
+      } else {
+        HDB_TRY(write_at(file_, path_, offset, pieces));
+      }
+      if (is_durable) HDB_TRY(sync_file(file_, path_));
     }
-    if (is_durable) HDB_TRY(sync_file(file_, path_));
     if (!HDB_SEEDED(give_a_ticket_twice) || last_ticket_ == 0) ++last_ticket_;
     done_.push_back({last_ticket_, bytes});
     return last_ticket_;
@@ -121,6 +129,9 @@ class PosixLogFile final : public LogFile {
   const std::string& path() const noexcept override { return path_; }
 
  private:
+  enum LargeWay : FasterWay::Way { kCached, kDirect };
+  enum SmallWay : FasterWay::Way { kSyncAfter, kSyncWith };
+
   struct Done {
     Ticket ticket;
     std::uint64_t bytes;
@@ -131,25 +142,25 @@ class PosixLogFile final : public LogFile {
         [&] { return ::fallocate(file_.number(), 0, static_cast<off_t>(prepared_), static_cast<off_t>(bytes)); });
     if (result == 0) return {};
     if (errno != EOPNOTSUPP && errno != ENOSYS) return system_error(path_, at_byte("reserve space", prepared_), errno);
-    return write_zeros(prepared_, bytes);
+    return write_zeros(file_, prepared_, bytes);
   }
 
-  Status write_zeros(std::uint64_t begin, std::uint64_t bytes) {
-    static constexpr std::array<std::byte, 64u << 10> kZeros{};
+  Status write_zeros(const FileDescriptor& file, std::uint64_t begin, std::uint64_t bytes) {
+    alignas(kDirectAlignment) static constexpr std::array<std::byte, 64u << 10> kZeros{};
     std::array<ByteView, 16> pieces;
     pieces.fill(kZeros);
     for (std::uint64_t done = 0; done < bytes;) {
       const std::uint64_t whole = std::min<std::uint64_t>((bytes - done) / kZeros.size(), pieces.size());
       const ByteView rest = ByteView(kZeros).first(std::min<std::uint64_t>(kZeros.size(), bytes - done));
       const std::span<const ByteView> next = whole > 0 ? std::span(pieces).first(whole) : std::span(&rest, 1);
-      done += HDB_TRY(write_at(file_, path_, begin + done, next));
+      done += HDB_TRY(write_at(file, path_, begin + done, next));
     }
     return {};
   }
 
   // Whether there is a way past the page cache. Tried once: what refuses it once refuses it always.
   bool open_direct() {
-    if (direct_.number() >= 0) return true;
+    if (is_direct()) return true;
     if (is_direct_refused_) return false;
     is_direct_refused_ = true;
     auto opened = open_file(path_, O_WRONLY | O_DIRECT);
@@ -164,20 +175,19 @@ class PosixLogFile final : public LogFile {
   }
 
   Status write_aligned(std::uint64_t offset, ByteView piece, bool is_durable) {
-    const WritePace::Way way =
-        is_durable || pace_.next() == WritePace::kDirect ? WritePace::kDirect : WritePace::kCached;
+    const FasterWay::Way way = is_durable ? kDirect : large_.next();
     const auto began = std::chrono::steady_clock::now();
-    if (way == WritePace::kDirect && open_direct()) {
-      HDB_TRY(write_directly(offset, piece));
+    if (way == kDirect && open_direct()) {
+      HDB_TRY(write_directly(offset, piece, 0));
     } else {
       HDB_TRY(write_at(file_, path_, offset, {&piece, 1}));
     }
-    pace_.note(way, piece.size(), std::chrono::steady_clock::now() - began);
+    large_.note(way, piece.size(), began);
     return {};
   }
 
   // With zeros up to the end of the last block.
-  Status write_copied(std::uint64_t offset, std::span<const ByteView> pieces, std::uint64_t whole_bytes) {
+  Status write_durably(std::uint64_t offset, std::span<const ByteView> pieces, std::uint64_t whole_bytes) {
     buffer_.reserve(whole_bytes);
     std::byte* end = buffer_.data();
     for (const ByteView piece : pieces) {
@@ -186,16 +196,25 @@ class PosixLogFile final : public LogFile {
     }
     const ByteView whole(buffer_.data(), whole_bytes);
     std::memset(end, 0, static_cast<std::size_t>(buffer_.data() + whole_bytes - end));
-    return write_directly(offset, whole);
+    const FasterWay::Way way = small_.next();
+    const auto began = std::chrono::steady_clock::now();
+    HDB_TRY(write_directly(offset, whole, way == kSyncWith ? RWF_DSYNC : 0));
+    if (way == kSyncAfter || !is_direct()) HDB_TRY(sync_file(file_, path_));
+    small_.note(way, 1, began);
+    return {};
   }
 
-  Status write_directly(std::uint64_t offset, ByteView piece) {
+  bool is_direct() const noexcept { return direct_.number() >= 0; }
+
+  // Through the page cache if it must be: is_direct() is false then.
+  Status write_directly(std::uint64_t offset, ByteView piece, int flags) {
     const iovec whole{const_cast<std::byte*>(piece.data()), piece.size()};
     const ssize_t written =
-        uninterrupted([&] { return ::pwritev(direct_.number(), &whole, 1, static_cast<off_t>(offset)); });
-    if (written < 0 && errno != EINVAL) return system_error(path_, at_byte("write", offset), errno);
+        uninterrupted([&] { return ::pwritev2(direct_.number(), &whole, 1, static_cast<off_t>(offset), flags); });
     if (written == static_cast<ssize_t>(piece.size())) return {};
-    if (written < 0) direct_ = FileDescriptor();  // a file system may take the flag and refuse the write
+    const bool is_refused = written < 0 && (errno == EINVAL || errno == EOPNOTSUPP);
+    if (written < 0 && !is_refused) return system_error(path_, at_byte("write", offset), errno);
+    direct_ = FileDescriptor();  // a file system may take the flag and refuse the write
     return write_at(file_, path_, offset, {&piece, 1}).status();
   }
 
@@ -205,7 +224,8 @@ class PosixLogFile final : public LogFile {
   FileDescriptor direct_;   // the same file, opened with O_DIRECT; none: not yet, or refused
   bool is_direct_refused_ = false;
   AlignedBuffer buffer_;
-  WritePace pace_;
+  FasterWay large_;  // kCached or kDirect, of large writes that nobody needs on the device yet
+  FasterWay small_;  // kSyncAfter or kSyncWith, of small durable ones
   Ticket last_ticket_ = 0;
   std::vector<Done> done_;  // not waited for yet
 };

@@ -20,7 +20,7 @@ constexpr std::uint64_t kStepBytesMax = 16u << 20;
 // Groups up to this size, if durable, go into space that was written before; larger ones take longer than what that
 // saves.
 constexpr std::uint64_t kZeroedGroupBytesMax = 256u << 10;
-constexpr std::uint64_t kZeroStepBytesMax = 1u << 20;
+constexpr std::uint64_t kZeroStepBytesMax = 4u << 20;
 
 // What a segment needs for a group of `bytes` behind `end`: wherever the group begins, and two marks behind it, each in
 // a block of its own.
