@@ -59,21 +59,23 @@ class EncodedBatch {
   ByteView bytes() const noexcept { return {bytes_, size_}; }
   // Of a large batch: kBatchRoomBytes of room, the batch, zeros; address and size are multiples of
   // BatchMemory::kAlignment. Else empty.
-  MutableBytes block() const noexcept { return {block_.get(), block_bytes_}; }
+  MutableBytes block() const noexcept {
+    return block_bytes_ == 0 ? MutableBytes() : MutableBytes(bytes_ - kBatchRoomBytes, block_bytes_);
+  }
   std::uint32_t event_count() const noexcept { return event_count_; }
   std::uint32_t change_count() const noexcept { return change_count_; }
 
-  // Of bytes that BatchView::decode accepts.
-  static EncodedBatch copy_of(ByteView batch, BatchMemory* memory = nullptr);
+  // Of bytes that BatchView::decode accepts, and that live as long as `owner` is kept.
+  static EncodedBatch view_of(ByteView batch, std::shared_ptr<void> owner) noexcept;
 
  private:
   friend EncodedBatch encode_batch(std::span<const Event>, std::span<const KeyValueChange>, const RecordStamp&,
                                    BatchMemory*);
   std::byte* allocate(std::size_t bytes, BatchMemory* memory);
 
-  std::byte* bytes_ = nullptr;        // in one of the next two
+  std::byte* bytes_ = nullptr;        // in what one of the next two keeps
   std::unique_ptr<std::byte[]> own_;  // of a small batch
-  std::shared_ptr<std::byte> block_;  // of a large one
+  std::shared_ptr<void> shared_;      // of a large one, and of one that others own
   std::size_t block_bytes_ = 0;
   std::size_t size_ = 0;
   std::uint32_t event_count_ = 0;
@@ -103,6 +105,8 @@ class BatchView {
   // The batch that `bytes` hold, exactly. kCorruption if damaged, kUnsupported if newer; the message gives the offset
   // in the batch.
   static Result<BatchView> decode(ByteView bytes);
+  // The same, of bytes whose checksum was found right.
+  static Result<BatchView> decode_checked(ByteView bytes);
   // Of bytes that decode() accepted, or encode_batch() made.
   static BatchView trusted(ByteView bytes) noexcept;
   // batch_bytes of the header at the start of `bytes`, for finding where a batch ends; unchecked. `bytes` has at least

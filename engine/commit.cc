@@ -209,7 +209,7 @@ void Store::settle(std::span<PendingAppend* const> group) noexcept {
 
 // After an error no member of the group has been accepted.
 Status Store::write_group(std::span<PendingAppend* const> group) {
-  {
+  if (!has_room_.load(std::memory_order_relaxed)) {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return write_error_;
   }
@@ -339,8 +339,9 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
     MutexLock lock(state_mutex_);
     memtable = active_;
   }
-  const SequenceNumber oldest_look_up = look_ups_.oldest();
-  for (const PendingAppend* member : members) recent_ids_.add(member->ids, end.next_sequence, oldest_look_up);
+  for (const PendingAppend* member : members) {
+    if (!member->ids.empty()) recent_ids_.add(member->ids, end.next_sequence, look_ups_.oldest());
+  }
   visibility_->open_slot(end, members.size());
   for (PendingAppend* member : members) {
     member->first_sequence = next_sequence_;
@@ -431,12 +432,14 @@ void Store::stop_writes(const Status& error) noexcept {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return;
     write_error_ = std::move(refusal);
+    update_room();
     state_signal_.notify_all();
   }
   notify(Notice::kError, error.message());
 }
 
 Status Store::wait_for_room(std::uint64_t batch_bytes) {
+  if (has_room_.load(std::memory_order_relaxed)) return {};
   std::optional<std::chrono::nanoseconds> stalled_at;  // looked at only when there is something to time
   std::chrono::microseconds delay{0};
   while (true) {

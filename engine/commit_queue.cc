@@ -9,7 +9,7 @@ namespace hdb {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 // The longest that anybody yields the processor instead of sleeping.
 constexpr std::chrono::microseconds kYieldLongest{400};
@@ -35,10 +35,12 @@ void CommitQueue::run(PendingAppend& pending, const std::function<bool()>& lead)
   }
   wait_for(group - 1, led_);
   if (is_to_gather_) gather();
-  const auto began = Clock::now();
+  // Who is alone has nobody to tell how long it took.
+  const auto began = is_alone_ ? SteadyClock::time_point() : SteadyClock::now();
   const bool is_to_gather = lead();
-  is_brisk_.store(Clock::now() - began < kYieldLongest / 2, std::memory_order_relaxed);
+  if (!is_alone_) is_brisk_.store(SteadyClock::now() - began < kYieldLongest / 2, std::memory_order_relaxed);
   const bool is_alone = group_.size() == 1;
+  is_alone_ = is_alone;
   is_to_gather_ = is_to_gather && !is_alone;
   done.store(group, std::memory_order_release);
   led_.store(group, std::memory_order_release);
@@ -88,12 +90,12 @@ bool CommitQueue::yield_until(IsOver is_over, std::chrono::nanoseconds longest) 
     waits_without_yielding_.store(without - 1, std::memory_order_relaxed);
     return false;
   }
-  const auto began = Clock::now();
+  const auto began = SteadyClock::now();
   auto before = began;
   while (before - began < longest) {
     if (is_over()) return true;
     std::this_thread::yield();
-    const auto now = Clock::now();
+    const auto now = SteadyClock::now();
     if (now - before > kYieldTooLong) waits_without_yielding_.store(kWaitsWithoutYielding, std::memory_order_relaxed);
     before = now;
   }

@@ -81,6 +81,7 @@ class CommitQueue {
   // The leader's alone, handed over through led_.
   std::vector<PendingAppend*> group_;
   bool is_to_gather_ = false;
+  bool is_alone_ = true;  // the last leader was
   // Hints, relaxed: whether the last group was written fast, and how many waits go without yielding.
   std::atomic<bool> is_brisk_ = false;
   std::atomic<std::uint32_t> waits_without_yielding_ = 0;

@@ -61,6 +61,13 @@ void Store::publish_view(std::shared_ptr<ReadView> view) {
   view->sealed.assign(sealed_.begin(), sealed_.end());
   view->version = version_;
   visibility_->install(std::move(view));
+  update_room();
+}
+
+void Store::update_room() noexcept {
+  const bool is_pressed =
+      sealed_.size() >= options_.sealed_memtables_max || version_->level(0).size() > options_.level0_stop_trigger / 2;
+  has_room_.store(write_error_.ok() && !is_pressed, std::memory_order_relaxed);
 }
 
 void Store::publish_view() {

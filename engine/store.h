@@ -234,6 +234,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Status end_log(const Status& flushed);
   Status close_log();
   Status remove_log_files();
+  void update_room() noexcept HDB_REQUIRES(state_mutex_);
   void publish_view() HDB_REQUIRES(state_mutex_);
   // A view with room for the sealed memtables, so that filling it cannot fail.
   std::shared_ptr<ReadView> make_view() HDB_EXCLUDES(state_mutex_);
@@ -303,6 +304,9 @@ class Store : public std::enable_shared_from_this<Store> {
   bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
   bool is_flush_retry_set_ HDB_GUARDED_BY(state_mutex_) = false;  // a timer will schedule a flush
   std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);
+  // Whether an append may go on without a look at what is below: nothing of it slows appends down, or stops them.
+  // Stored by update_room(), read by appends; relaxed, as they may be late to know anyway.
+  std::atomic<bool> has_room_ = false;
   Status write_error_ HDB_GUARDED_BY(state_mutex_);              // of the log or the manifest, or read only: no writes
   Status flush_error_ HDB_GUARDED_BY(state_mutex_);              // of the last flush; OK again once one succeeds
   Status compaction_error_ HDB_GUARDED_BY(state_mutex_);         // likewise

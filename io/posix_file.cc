@@ -1,6 +1,7 @@
 #include "io/posix_file.h"
 
 #include <algorithm>
+#include <array>
 #include <climits>
 #include <system_error>
 #include <vector>
@@ -48,26 +49,36 @@ std::string_view remedy_for(int error) noexcept {
 class PieceQueue {
  public:
   explicit PieceQueue(std::span<const ByteView> pieces) {
-    pieces_.reserve(pieces.size());
+    if (pieces.size() > few_.size()) many_.resize(pieces.size());
+    const std::span<iovec> room = many_.empty() ? std::span<iovec>(few_) : many_;
+    std::size_t count = 0;
     for (const ByteView piece : pieces) {
       // The system's type serves reads too and so is not const; writes do not change the bytes.
-      if (!piece.empty()) pieces_.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
+      if (!piece.empty()) room[count++] = {const_cast<std::byte*>(piece.data()), piece.size()};
     }
+    left_ = room.first(count);
   }
-  bool empty() const noexcept { return next_ == pieces_.size(); }
-  iovec* data() noexcept { return &pieces_[next_]; }
-  int count() const noexcept { return static_cast<int>(std::min<std::size_t>(pieces_.size() - next_, IOV_MAX)); }
+  PieceQueue(const PieceQueue&) = delete;
+  PieceQueue& operator=(const PieceQueue&) = delete;
+
+  bool empty() const noexcept { return left_.empty(); }
+  iovec* data() noexcept { return left_.data(); }
+  int count() const noexcept { return static_cast<int>(std::min<std::size_t>(left_.size(), IOV_MAX)); }
 
   void drop(std::size_t bytes) noexcept {
-    while (!empty() && bytes >= pieces_[next_].iov_len) bytes -= pieces_[next_++].iov_len;
+    while (!empty() && bytes >= left_[0].iov_len) {
+      bytes -= left_[0].iov_len;
+      left_ = left_.subspan(1);
+    }
     if (bytes == 0) return;
-    pieces_[next_].iov_base = static_cast<std::byte*>(pieces_[next_].iov_base) + bytes;
-    pieces_[next_].iov_len -= bytes;
+    left_[0].iov_base = static_cast<std::byte*>(left_[0].iov_base) + bytes;
+    left_[0].iov_len -= bytes;
   }
 
  private:
-  std::vector<iovec> pieces_;
-  std::size_t next_ = 0;
+  std::array<iovec, 8> few_;  // holds the usual write without an allocation
+  std::vector<iovec> many_;
+  std::span<iovec> left_;  // of one of the two
 };
 
 }  // namespace

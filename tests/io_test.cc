@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/batch_memory.h"
 #include "io/env.h"
 #include "io/file_name.h"
 #include "io/locked_env.h"
@@ -251,6 +252,52 @@ TEST_CASE("a durable write to the log is whole, whatever its size and place, and
       }
     }
     CHECK(equal_bytes(read_file(env, path, kBytes).value(), expected));
+  });
+}
+
+TEST_CASE("aligned bytes written to the log are whole, durable or not, past the page cache or with it") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/000001.wal";
+    constexpr std::uint64_t kWrites = 100;  // so many that each way is tried
+    constexpr std::uint64_t kWriteBytes = 3 * BatchMemory::kAlignment;
+    const auto log = env.create_log(path).value();
+    REQUIRE(log->prepare(kWrites * kWriteBytes).ok());
+    BatchMemory memory(0);
+    Buffer expected;
+    for (std::uint64_t number = 0; number < kWrites; ++number) {
+      const Buffer content = pattern(kWriteBytes, number);
+      const std::shared_ptr<std::byte> aligned = memory.allocate(kWriteBytes);
+      std::copy(content.begin(), content.end(), aligned.get());
+      REQUIRE(write_log(*log, expected.size(), {aligned.get(), kWriteBytes}, number % 5 == 0).ok());
+      append(expected, bytes_of(content));
+    }
+    REQUIRE(log->sync().ok());
+    CHECK(equal_bytes(read_file(env, path, expected.size()).value(), expected));
+  });
+}
+
+TEST_CASE("a file written past the page cache has the bytes that were appended, whatever their number and pieces") {
+  on_each_env([](Env& env, const std::string& directory) {
+    Random random(5);
+    constexpr std::size_t kMiB = 1u << 20;
+    for (const std::size_t bytes :
+         {std::size_t{0}, std::size_t{1}, kMiB - 1, kMiB, kMiB + 1, 2 * kMiB, 5 * kMiB + 4097}) {
+      CAPTURE(bytes);
+      const Buffer content = pattern(bytes, bytes);
+      const std::string path = directory + "/file";
+      const auto file = env.create(path, FileWrites::kDirect).value();
+      for (std::size_t at = 0; at < bytes;) {
+        const std::size_t size = std::min(bytes - at, static_cast<std::size_t>(random() % (kMiB + kMiB / 2)));
+        const std::array<ByteView, 2> pieces = {ByteView(content).subspan(at, size / 3),
+                                                ByteView(content).subspan(at + size / 3, size - size / 3)};
+        REQUIRE(file->append(pieces).ok());
+        at += size;
+      }
+      REQUIRE(file->sync().ok());
+      REQUIRE(file->close().ok());
+      CHECK(env.file_bytes(path).value() == bytes);
+      CHECK(equal_bytes(read_file(env, path, bytes).value(), content));
+    }
   });
 }
 
