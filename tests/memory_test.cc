@@ -243,7 +243,7 @@ TEST_CASE("a memtable that a batch could not be put into is not flushed: the log
     std::thread sealer;
     Status filling;
     {
-      const FailingLargeAllocation failing(EventColumns::kChunkEvents * EventColumns::kBytesPerEvent / 2, [&] {
+      const FailingLargeAllocation failing(EventColumns::kChunkEvents * EventColumns::kBytesPerEvent * 3 / 4, [&] {
         sealer = std::thread([&] { sealing = engine.append(seals).status(); });
         background.wait_for_submission();
       });
