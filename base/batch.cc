@@ -83,6 +83,17 @@ Status damaged_batch(std::size_t offset, const std::string& what) {
   return Status::corruption("batch, byte " + std::to_string(offset) + ": " + what);
 }
 
+// Of a batch's header, and that it says as many bytes as there are.
+Status check_size(ByteView bytes) {
+  if (bytes.size() < kBatchHeaderBytes) {
+    return damaged_batch(0, "has " + std::to_string(bytes.size()) + " of 24 header bytes");
+  }
+  const std::size_t stated = BatchView::size_in_header(bytes);
+  if (stated == bytes.size() && bytes.size() % 8 == 0 && bytes.size() <= kBatchBytesMax) return {};
+  return damaged_batch(
+      8, "says it has " + std::to_string(stated) + " bytes, with " + std::to_string(bytes.size()) + " present");
+}
+
 Status check_events(Cursor& section, std::size_t section_offset, std::uint32_t count) {
   for (std::uint32_t left = count; left > 0; --left) {
     const Result<RecordView> record = RecordView::decode(section.rest());
@@ -119,15 +130,31 @@ Status check_changes(Cursor& section, std::size_t section_offset, std::uint32_t 
 
 }  // namespace
 
-EncodedBatch EncodedBatch::copy_of(ByteView batch) {
+std::byte* EncodedBatch::allocate(std::size_t bytes, BatchMemory* memory) {
+  size_ = bytes;
+  if (memory == nullptr || bytes < kLargeBatchBytes) {
+    own_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
+    return bytes_ = own_.get();
+  }
+  const std::size_t end = kBatchRoomBytes + bytes;
+  block_bytes_ = (end + BatchMemory::kAlignment - 1) / BatchMemory::kAlignment * BatchMemory::kAlignment;
+  std::shared_ptr<std::byte> block = memory->allocate(block_bytes_);
+  bytes_ = block.get() + kBatchRoomBytes;
+  std::memset(block.get() + end, 0, block_bytes_ - end);
+  shared_ = std::move(block);
+  return bytes_;
+}
+
+EncodedBatch EncodedBatch::view_of(ByteView batch, std::shared_ptr<void> owner) noexcept {
   const BatchView view = BatchView::trusted(batch);
-  EncodedBatch copy;
-  copy.bytes_ = std::make_unique_for_overwrite<std::byte[]>(batch.size());
-  std::memcpy(copy.bytes_.get(), batch.data(), batch.size());
-  copy.size_ = batch.size();
-  copy.event_count_ = view.event_count();
-  copy.change_count_ = view.change_count();
-  return copy;
+  EncodedBatch shared;
+  // Nobody writes to it: it has no block.
+  shared.bytes_ = const_cast<std::byte*>(batch.data());
+  shared.shared_ = std::move(owner);
+  shared.size_ = batch.size();
+  shared.event_count_ = view.event_count();
+  shared.change_count_ = view.change_count();
+  return shared;
 }
 
 Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes) {
@@ -160,15 +187,13 @@ Status validate_batch(std::span<const Event> events, std::span<const KeyValueCha
 }
 
 EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
-                          const RecordStamp& stamp) {
+                          const RecordStamp& stamp, BatchMemory* memory) {
   const BatchSizes sizes = sizes_of(events, changes);
   EncodedBatch batch;
-  batch.bytes_ = std::make_unique_for_overwrite<std::byte[]>(sizes.batch);
-  batch.size_ = sizes.batch;
+  std::byte* const begin = batch.allocate(sizes.batch, memory);
   batch.event_count_ = static_cast<std::uint32_t>(events.size());
   batch.change_count_ = static_cast<std::uint32_t>(changes.size());
 
-  std::byte* const begin = batch.bytes_.get();
   std::byte* const end = begin + sizes.batch;
   std::byte* at = begin + kBatchHeaderBytes;
   std::uint16_t sections = 0;
@@ -196,18 +221,16 @@ EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValu
 }
 
 Result<BatchView> BatchView::decode(ByteView bytes) {
-  if (bytes.size() < kBatchHeaderBytes) {
-    return damaged_batch(0, "has " + std::to_string(bytes.size()) + " of 24 header bytes");
-  }
+  HDB_TRY(check_size(bytes));
+  const auto stored = load<std::uint64_t>(bytes.data());
+  const std::uint64_t checksum = checksum64(bytes.subspan(sizeof stored));
+  if (checksum != stored) return damaged_batch(0, "checksum is " + hex(checksum) + ", should be " + hex(stored));
+  return decode_checked(bytes);
+}
+
+Result<BatchView> BatchView::decode_checked(ByteView bytes) {
+  HDB_TRY(check_size(bytes));
   const auto header = load<BatchHeader>(bytes.data());
-  if (header.batch_bytes != bytes.size() || bytes.size() % 8 != 0 || bytes.size() > kBatchBytesMax) {
-    return damaged_batch(8, "says it has " + std::to_string(header.batch_bytes) + " bytes, with " +
-                                std::to_string(bytes.size()) + " present");
-  }
-  const std::uint64_t checksum = checksum64(bytes.subspan(sizeof header.checksum));
-  if (checksum != header.checksum) {
-    return damaged_batch(0, "checksum is " + hex(checksum) + ", should be " + hex(header.checksum));
-  }
   if (header.reserved != 0) return Status::unsupported("batch, byte 22: written by a newer version; use a newer build");
 
   BatchView view(bytes);

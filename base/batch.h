@@ -27,6 +27,7 @@
 
 #include <hdb/batch.h>
 
+#include "base/batch_memory.h"
 #include "base/bytes.h"
 #include "base/entry_iterator.h"
 #include "base/record.h"
@@ -36,6 +37,10 @@ namespace hdb {
 inline constexpr std::size_t kBatchHeaderBytes = 24;
 inline constexpr std::size_t kChangeHeaderBytes = 8;
 inline constexpr std::size_t kBatchBytesMax = 256u << 20;
+// From this size on a batch lies in a block of its own, if there is memory for such.
+inline constexpr std::size_t kLargeBatchBytes = 64u << 10;
+// In front of a large batch: for what the log writes before it.
+inline constexpr std::size_t kBatchRoomBytes = 88;
 inline constexpr std::size_t kBatchItemsMax = 1'000'000;
 inline constexpr std::size_t kKeyBytesMax = 32768;  // the user's key
 inline constexpr std::size_t kValueBytesMax = 16u << 20;
@@ -51,15 +56,27 @@ enum class SectionKind : std::uint16_t {  // on disk: append, never renumber
 class EncodedBatch {
  public:
   EncodedBatch() noexcept = default;
-  ByteView bytes() const noexcept { return {bytes_.get(), size_}; }
+  ByteView bytes() const noexcept { return {bytes_, size_}; }
+  // Of a large batch: kBatchRoomBytes of room, the batch, zeros; address and size are multiples of
+  // BatchMemory::kAlignment. Else empty.
+  MutableBytes block() const noexcept {
+    return block_bytes_ == 0 ? MutableBytes() : MutableBytes(bytes_ - kBatchRoomBytes, block_bytes_);
+  }
   std::uint32_t event_count() const noexcept { return event_count_; }
   std::uint32_t change_count() const noexcept { return change_count_; }
 
-  static EncodedBatch copy_of(ByteView batch);  // of bytes that BatchView::decode accepts
+  // Of bytes that BatchView::decode accepts, and that live as long as `owner` is kept.
+  static EncodedBatch view_of(ByteView batch, std::shared_ptr<void> owner) noexcept;
 
  private:
-  friend EncodedBatch encode_batch(std::span<const Event>, std::span<const KeyValueChange>, const RecordStamp&);
-  std::unique_ptr<std::byte[]> bytes_;
+  friend EncodedBatch encode_batch(std::span<const Event>, std::span<const KeyValueChange>, const RecordStamp&,
+                                   BatchMemory*);
+  std::byte* allocate(std::size_t bytes, BatchMemory* memory);
+
+  std::byte* bytes_ = nullptr;        // in what one of the next two keeps
+  std::unique_ptr<std::byte[]> own_;  // of a small batch
+  std::shared_ptr<void> shared_;      // of a large one, and of one that others own
+  std::size_t block_bytes_ = 0;
   std::size_t size_ = 0;
   std::uint32_t event_count_ = 0;
   std::uint32_t change_count_ = 0;
@@ -68,9 +85,9 @@ class EncodedBatch {
 // kInvalidArgument names the item and the limit it is over. An empty batch is over one too.
 Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes);
 
-// Encodes a batch that validate_batch accepts. Throws std::bad_alloc.
+// Encodes a batch that validate_batch accepts, a large one in `memory` if that is given. Throws std::bad_alloc.
 EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
-                          const RecordStamp& stamp);
+                          const RecordStamp& stamp, BatchMemory* memory = nullptr);
 
 // A checked view of an encoded batch. Immutable; the bytes must outlive it.
 class BatchView {
@@ -88,6 +105,8 @@ class BatchView {
   // The batch that `bytes` hold, exactly. kCorruption if damaged, kUnsupported if newer; the message gives the offset
   // in the batch.
   static Result<BatchView> decode(ByteView bytes);
+  // The same, of bytes whose checksum was found right.
+  static Result<BatchView> decode_checked(ByteView bytes);
   // Of bytes that decode() accepted, or encode_batch() made.
   static BatchView trusted(ByteView bytes) noexcept;
   // batch_bytes of the header at the start of `bytes`, for finding where a batch ends; unchecked. `bytes` has at least

@@ -1,6 +1,7 @@
 // base/bytes.h: little-endian loads and stores, and the one bounds-checked decoder.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -46,13 +47,22 @@ void append_fixed(Buffer& to, const T& value) {
   append(to, std::as_bytes(std::span<const T, 1>(&value, 1)));
 }
 
-// LEB128, as in protocol buffers: 7 bits a byte, low bits first; at most 10 bytes.
-inline void append_varint(Buffer& to, std::uint64_t value) {
+// LEB128, as in protocol buffers: 7 bits a byte, low bits first.
+inline constexpr std::size_t kVarintBytesMax = 10;
+
+// Returns where it ends.
+inline std::byte* put_varint(std::byte* at, std::uint64_t value) noexcept {
   while (value >= 0x80) {
-    to.push_back(static_cast<std::byte>(value | 0x80));
+    *at++ = static_cast<std::byte>(value | 0x80);
     value >>= 7;
   }
-  to.push_back(static_cast<std::byte>(value));
+  *at++ = static_cast<std::byte>(value);
+  return at;
+}
+
+inline void append_varint(Buffer& to, std::uint64_t value) {
+  std::array<std::byte, kVarintBytesMax> bytes;
+  append(to, {bytes.data(), put_varint(bytes.data(), value)});
 }
 
 inline std::uint32_t load_be32(const std::byte* from) noexcept {

@@ -1,12 +1,24 @@
 #include "base/checksum.h"
 
 #include <xxhash.h>
+
 #include <array>
+#include <memory>
+#include <new>
 
 namespace hdb {
 
 std::uint64_t checksum64(ByteView bytes, std::uint64_t seed) noexcept {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+std::uint64_t checksum64(ByteView bytes, ByteView rest, std::uint64_t seed) {
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
+  if (state == nullptr) throw std::bad_alloc();
+  XXH3_64bits_reset_withSeed(state.get(), seed);
+  XXH3_64bits_update(state.get(), bytes.data(), bytes.size());
+  XXH3_64bits_update(state.get(), rest.data(), rest.size());
+  return XXH3_64bits_digest(state.get());
 }
 
 std::uint64_t hash64(ByteView bytes) noexcept {

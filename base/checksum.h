@@ -8,6 +8,8 @@
 namespace hdb {
 
 std::uint64_t checksum64(ByteView bytes, std::uint64_t seed = 0) noexcept;
+// Of the two, one after the other. Throws std::bad_alloc.
+std::uint64_t checksum64(ByteView bytes, ByteView rest, std::uint64_t seed);
 
 // A hash for filters, columns and maps. Not for files unless their format says so: it is checksum64 with seed 0.
 std::uint64_t hash64(ByteView bytes) noexcept;

@@ -18,7 +18,12 @@ constexpr int kExitUsage = 2;
 
 constexpr Workload kWorkloads[] = {
     {"kv-ingest", "ordered key-value pairs, ascending keys, atomic batches, several writers", &run_kv_ingest},
+    {"kv-get", "random gets of existing and of absent keys by several readers", &run_kv_get},
+    {"kv-scan", "every pair forward and backward, every byte read", &run_kv_scan},
     {"ingest", "security events (generated, or --input NDJSON) with every index", &run_ingest},
+    {"mixed", "writers and readers at once, past ten memtables, flush and compaction included", &run_mixed},
+    {"recover", "reopening after a kill with 1 GiB of log", &run_recover},
+    {"open", "reopening a cleanly closed store of many tables", &run_open},
     {"space", "real logs (--input) on disk, compacted: bytes by kind against raw, gzip, zstd and RocksDB", &run_space},
 };
 

@@ -1,81 +1,17 @@
 #include "bench/ingest_run.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <string>
-#include <system_error>
-#include <thread>
-#include <vector>
+#include <utility>
 
 #include "bench/machine.h"
+#include "bench/statistics.h"
 
 namespace hdb::bench {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-struct Acknowledged {
-  double at_s;        // since the run began
-  double latency_us;  // of the batch
-  std::uint64_t events;
-};
-
-// What one writer saw.
-struct WriterLog {
-  std::vector<Acknowledged> batches;
-  std::uint64_t user_bytes = 0;
-  double generator_cpu_s = 0;
-  Status status;
-};
-
-// The next batch to write. Thread-safe: one atomic, no other data depends on it.
-class BatchCounter {
- public:
-  std::uint64_t take() { return next_.fetch_add(1, std::memory_order_relaxed); }
-  // None below `end` is left to take.
-  void stop(std::uint64_t end) { next_.store(end, std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> next_{0};
-};
-
-std::uint64_t batches_of(const IngestRun& run) {
-  return (run.events + run.batch - 1) / run.batch;
-}
-
-void write_batches(const IngestRun& run, Peer& peer, Clock::time_point begin, BatchCounter& counter, WriterLog& log) {
-  const std::unique_ptr<Writer> writer = run.make_writer();
-  const std::uint64_t batches = batches_of(run);
-  for (std::uint64_t number = counter.take(); number < batches; number = counter.take()) {
-    const std::uint64_t first = number * run.batch;
-    const std::uint64_t count = std::min(run.batch, run.events - first);
-    const double cpu_before_s = thread_cpu_s();
-    writer->prepare(first, count);
-    log.generator_cpu_s += thread_cpu_s() - cpu_before_s;
-    log.user_bytes += writer->batch_bytes();
-
-    const Clock::time_point called = Clock::now();
-    log.status = writer->write(peer);
-    if (!log.status.ok()) {
-      counter.stop(batches);
-      return;
-    }
-    log.batches.push_back({seconds_since(begin), seconds_since(called) * 1e6, count});
-  }
-}
-
-double percentile(const std::vector<double>& sorted, double percent) {
-  const auto rank = static_cast<std::size_t>(std::ceil(percent / 100 * static_cast<double>(sorted.size())));
-  return sorted[std::min(sorted.size() - 1, rank == 0 ? 0 : rank - 1)];
-}
+constexpr std::uint64_t kSmallBatch = 64;
 
 void fill_latencies(const std::vector<Acknowledged>& batches, IngestMeasurement& measured) {
   std::vector<double> sorted;
@@ -98,37 +34,6 @@ void fill_series(const std::vector<Acknowledged>& batches, double end_s, IngestM
   }
 }
 
-Result<std::vector<Acknowledged>> run_writers(const IngestRun& run, Peer& peer, Clock::time_point begin,
-                                              IngestMeasurement& measured) {
-  std::vector<WriterLog> logs(run.writers);
-  BatchCounter counter;
-  Status started;
-  std::vector<std::thread> threads;
-  threads.reserve(logs.size());
-  try {
-    for (WriterLog& log : logs) {
-      threads.emplace_back([&run, &peer, begin, &counter, &log] { write_batches(run, peer, begin, counter, log); });
-    }
-  } catch (const std::system_error& error) {
-    started = Status::error(StatusCode::kBusy,
-                            "writer " + std::to_string(threads.size() + 1) + " of " + std::to_string(logs.size()) +
-                                " cannot be started: " + error.code().message() +
-                                "; raise the limits on processes or memory, or take fewer --writers");
-    counter.stop(batches_of(run));
-  }
-  for (std::thread& thread : threads) thread.join();
-  HDB_TRY(std::move(started));
-
-  std::vector<Acknowledged> batches;
-  for (WriterLog& log : logs) {
-    HDB_TRY(log.status);
-    batches.insert(batches.end(), log.batches.begin(), log.batches.end());
-    measured.user_bytes += log.user_bytes;
-    measured.generator_cpu_s += log.generator_cpu_s;
-  }
-  return batches;
-}
-
 Status verify_reopened(const IngestRun& run) {
   const std::unique_ptr<Peer> peer = HDB_TRY(open_peer(run.engine, run.settings));
   HDB_TRY(run.verify(*peer));
@@ -137,19 +42,114 @@ Status verify_reopened(const IngestRun& run) {
 
 }  // namespace
 
+WriterTeam::WriterTeam(const IngestRun& run, Peer& peer)
+    : run_(run), peer_(peer), members_(run.writers), working_(run.writers) {}
+
+ThreadKind WriterTeam::threads() {
+  return {"writer", run_.writers, [this](std::uint64_t index, Clock::time_point begin) {
+            Status status = write_batches(members_[index], begin);
+            if (!status.ok()) stop();
+            working_.fetch_sub(1, std::memory_order_release);
+            return status;
+          }};
+}
+
+Status WriterTeam::write_batches(Member& member, Clock::time_point begin) {
+  const std::unique_ptr<Writer> writer = run_.make_writer();
+  const std::uint64_t end = batches_in_run();
+  // Asking for a thread's processor time takes as long as preparing a small batch.
+  const std::uint64_t batches_per_sample = run_.batch < kSmallBatch ? kSmallBatch : 1;
+  while (true) {
+    const std::uint64_t number = std::min(end, next_batch_.fetch_add(1, std::memory_order_relaxed));
+    member.batch.store(number, std::memory_order_release);
+    if (number == end) return {};
+    const std::uint64_t first = number * run_.batch;
+    const std::uint64_t count = std::min(run_.batch, run_.events - first);
+    if (number % batches_per_sample == 0) {
+      const double cpu_before_s = thread_cpu_s();
+      writer->prepare(first, count);
+      member.generator_cpu_s += (thread_cpu_s() - cpu_before_s) * static_cast<double>(batches_per_sample);
+    } else {
+      writer->prepare(first, count);
+    }
+    member.user_bytes += writer->batch_bytes();
+
+    const Clock::time_point called = Clock::now();
+    HDB_TRY(writer->write(peer_));
+    member.batches.push_back({seconds_since(begin), seconds_since(called) * 1e6, count});
+  }
+}
+
+// Leaves the others none to take.
+void WriterTeam::stop() noexcept {
+  next_batch_.store(batches_in_run(), std::memory_order_relaxed);
+}
+
+// Batches are taken in ascending order, so what a writer takes next is not below what it published last.
+std::uint64_t WriterTeam::events_below() const noexcept {
+  std::uint64_t batch = batches_in_run();
+  for (const Member& member : members_) batch = std::min(batch, member.batch.load(std::memory_order_acquire));
+  return std::min(run_.events, batch * run_.batch);
+}
+
+std::vector<Acknowledged> WriterTeam::batches() const {
+  std::vector<Acknowledged> all;
+  for (const Member& member : members_) all.insert(all.end(), member.batches.begin(), member.batches.end());
+  std::sort(all.begin(), all.end(), [](const Acknowledged& a, const Acknowledged& b) { return a.at_s < b.at_s; });
+  return all;
+}
+
+std::uint64_t WriterTeam::user_bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const Member& member : members_) bytes += member.user_bytes;
+  return bytes;
+}
+
+double WriterTeam::generator_cpu_s() const noexcept {
+  double seconds = 0;
+  for (const Member& member : members_) seconds += member.generator_cpu_s;
+  return seconds;
+}
+
+Result<std::unique_ptr<Peer>> fill_peer(const IngestRun& run) {
+  std::unique_ptr<Peer> peer = HDB_TRY(open_peer(run.engine, run.settings));
+  WriterTeam team(run, *peer);
+  const ThreadKind kinds[] = {team.threads()};
+  HDB_TRY(run_threads(kinds));
+  return peer;
+}
+
+Status fill_and_close(const IngestRun& run) {
+  const std::unique_ptr<Peer> peer = HDB_TRY(fill_peer(run));
+  return peer->close();
+}
+
+bool is_verified(const std::string& engine, const Status& status) {
+  if (status.ok()) return true;
+  std::fprintf(stderr, "hdb-bench: %s: the read-back failed: %s\n", engine.c_str(),
+               std::string(status.message()).c_str());
+  return false;
+}
+
 Result<IngestMeasurement> measure_ingest(const IngestRun& run) {
   IngestMeasurement measured;
   measured.events = run.events;
   std::unique_ptr<Peer> peer = HDB_TRY(open_peer(run.engine, run.settings));
+  WriterTeam team(run, *peer);
+  std::vector<ThreadKind> kinds = {team.threads()};
+  if (run.beside) kinds.push_back(run.beside(*peer, team));
   const ProcessCounters before = process_counters();
-  const Clock::time_point begin = Clock::now();
-  const std::vector<Acknowledged> batches = HDB_TRY(run_writers(run, *peer, begin, measured));
-  const double acknowledged_s = seconds_since(begin);
+  const double worked_s = HDB_TRY(run_threads(kinds));
+  const Clock::time_point worked = Clock::now();
   HDB_TRY(peer->close());
-  const double settled_s = seconds_since(begin);
+  const double settled_s = worked_s + seconds_since(worked);
   peer.reset();
   const ProcessCounters after = process_counters();
 
+  const std::vector<Acknowledged> batches = team.batches();
+  const double acknowledged_s = batches.back().at_s;
+  measured.user_bytes = team.user_bytes();
+  measured.generator_cpu_s = team.generator_cpu_s();
   measured.events_per_s = static_cast<double>(run.events) / acknowledged_s;
   measured.settled_events_per_s = static_cast<double>(run.events) / settled_s;
   fill_latencies(batches, measured);
@@ -158,13 +158,8 @@ Result<IngestMeasurement> measure_ingest(const IngestRun& run) {
   measured.bytes_written = after.bytes_written - before.bytes_written;
   measured.peak_rss_bytes = after.peak_rss_bytes;
   measured.directory_bytes = directory_bytes(run.settings.directory);
-
-  const Status verified = verify_reopened(run);
-  measured.is_verified = verified.ok();
-  if (!verified.ok()) {
-    std::fprintf(stderr, "hdb-bench: %s: the read-back failed: %s\n", run.engine.c_str(),
-                 std::string(verified.message()).c_str());
-  }
+  if (run.observe) run.observe(batches);
+  measured.is_verified = is_verified(run.engine, verify_reopened(run));
   return measured;
 }
 

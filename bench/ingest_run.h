@@ -2,13 +2,17 @@
 // read back.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "bench/measurement.h"
 #include "bench/peer.h"
+#include "bench/threads.h"
 
 namespace hdb::bench {
 
@@ -21,6 +25,14 @@ class Writer {
   virtual std::uint64_t batch_bytes() const = 0;                       // keys and values (records) in it
 };
 
+struct Acknowledged {
+  double at_s;        // since the run began
+  double latency_us;  // of the batch
+  std::uint64_t events;
+};
+
+class WriterTeam;
+
 struct IngestRun {
   std::string engine;
   PeerSettings settings;
@@ -29,7 +41,58 @@ struct IngestRun {
   std::uint64_t writers = 0;
   std::function<std::unique_ptr<Writer>()> make_writer;
   std::function<Status(Peer& reopened)> verify;  // an error says what differs
+
+  // Threads beside the writers, which end soon after the team is done. May be empty.
+  std::function<ThreadKind(Peer& peer, const WriterTeam& team)> beside;
+  // Sees every batch, in the order of acknowledgement. May be empty.
+  std::function<void(std::span<const Acknowledged> batches)> observe;
 };
+
+// The writers of one run. The const methods may be called by any thread, the others by one.
+class WriterTeam {
+ public:
+  // Both must outlive the team.
+  WriterTeam(const IngestRun& run, Peer& peer);
+
+  ThreadKind threads();
+
+  // All events with lower numbers are acknowledged.
+  std::uint64_t events_below() const noexcept;
+  bool is_done() const noexcept { return working_.load(std::memory_order_acquire) == 0; }
+
+  // When it is done: every batch, in the order of acknowledgement.
+  std::vector<Acknowledged> batches() const;
+  std::uint64_t user_bytes() const noexcept;
+  double generator_cpu_s() const noexcept;
+
+ private:
+  // One writer's, on cache lines of its own.
+  struct alignas(64) Member {
+    // What this writer took is acknowledged below this batch, which it may be writing. Published by release.
+    std::atomic<std::uint64_t> batch{0};
+    std::vector<Acknowledged> batches;
+    std::uint64_t user_bytes = 0;
+    double generator_cpu_s = 0;
+  };
+
+  std::uint64_t batches_in_run() const noexcept { return (run_.events + run_.batch - 1) / run_.batch; }
+  Status write_batches(Member& member, Clock::time_point begin);
+  void stop() noexcept;
+
+  const IngestRun& run_;
+  Peer& peer_;
+  std::vector<Member> members_;
+  std::atomic<std::uint64_t> next_batch_{0};  // to be taken; no other data depends on it
+  std::atomic<std::uint64_t> working_;        // writers that have not ended
+};
+
+// Opens the run's engine and lets the writers fill it; it is neither settled nor closed.
+Result<std::unique_ptr<Peer>> fill_peer(const IngestRun& run);
+// The same, settled and closed.
+Status fill_and_close(const IngestRun& run);
+
+// Whether the read-back was `status`; says on standard error how not.
+bool is_verified(const std::string& engine, const Status& status);
 
 // Runs it in this process; best in a forked child (measure_in_child).
 Result<IngestMeasurement> measure_ingest(const IngestRun& run);

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -28,6 +29,9 @@ void on_stop(int signal) {
 void handle_stops(void (*handler)(int)) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, handler);
 }
+
+// How a child ends that did its work.
+enum class End : std::uint8_t { kExit, kKill };
 
 // First byte of what the child sends.
 constexpr char kMeasured = 1;  // then the measurement
@@ -64,7 +68,7 @@ Status run_guarded(const std::function<Status()>& work) {
   }
 }
 
-[[noreturn]] void run_child(const std::function<Status()>& work, const void* measurement, std::size_t bytes,
+[[noreturn]] void run_child(const std::function<Status()>& work, const void* measurement, std::size_t bytes, End end,
                             int descriptor) {
   const Status status = run_guarded(work);
   std::string answer(1, status.ok() ? kMeasured : kFailed);
@@ -74,6 +78,7 @@ Status run_guarded(const std::function<Status()>& work) {
     answer.append(status.message());
   }
   const bool is_sent = write_all(descriptor, answer.data(), answer.size());
+  if (status.ok() && end == End::kKill) ::kill(::getpid(), SIGKILL);
   ::_exit(is_sent ? 0 : 1);
 }
 
@@ -81,9 +86,7 @@ Status stopped() {
   return Status::error(StatusCode::kClosed, "stopped by signal " + std::to_string(stopping_signal));
 }
 
-}  // namespace
-
-Status run_in_child(const std::function<Status()>& work, void* measurement, std::size_t bytes) {
+Status run_forked(const std::function<Status()>& work, void* measurement, std::size_t bytes, End end) {
   handle_stops(&on_stop);
   if (stopping_signal != 0) return stopped();
   int ends[2];
@@ -100,7 +103,7 @@ Status run_in_child(const std::function<Status()>& work, void* measurement, std:
   if (child == 0) {
     handle_stops(SIG_DFL);
     ::close(ends[0]);
-    run_child(work, measurement, bytes, ends[1]);
+    run_child(work, measurement, bytes, end, ends[1]);
   }
   ::close(ends[1]);
   const std::string answer = read_all(ends[0]);
@@ -109,14 +112,25 @@ Status run_in_child(const std::function<Status()>& work, void* measurement, std:
   while (::waitpid(child, &exit_status, 0) < 0 && errno == EINTR) continue;
   running_child = 0;
   if (stopping_signal != 0) return stopped();
-  if (WIFSIGNALED(exit_status)) {
+  const bool is_killed_as_planned = end == End::kKill && answer == std::string(1, kMeasured);
+  if (WIFSIGNALED(exit_status) && !is_killed_as_planned) {
     return Status::io_error("the run was ended by signal " + std::to_string(WTERMSIG(exit_status)));
   }
   if (answer.empty()) return Status::io_error("the run ended without a result");
   if (answer[0] == kFailed) return Status::io_error(answer.substr(1));
   if (answer.size() != 1 + bytes) return Status::io_error("the run's result was cut short");
-  std::memcpy(measurement, answer.data() + 1, bytes);
+  if (bytes > 0) std::memcpy(measurement, answer.data() + 1, bytes);
   return {};
+}
+
+}  // namespace
+
+Status run_in_child(const std::function<Status()>& work, void* measurement, std::size_t bytes) {
+  return run_forked(work, measurement, bytes, End::kExit);
+}
+
+Status run_in_killed_child(const std::function<Status()>& work) {
+  return run_forked(work, nullptr, 0, End::kKill);
 }
 
 }  // namespace hdb::bench

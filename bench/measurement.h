@@ -55,6 +55,10 @@ static_assert(std::is_trivially_copyable_v<SpaceMeasurement>);
 // own too. `work` fills the `bytes` at `measurement`. Call while this process has one thread.
 Status run_in_child(const std::function<Status()>& work, void* measurement, std::size_t bytes);
 
+// Runs `work` in a forked child that kills itself by SIGKILL as soon as `work` is OK, with everything it then has open.
+// Call while this process has one thread.
+Status run_in_killed_child(const std::function<Status()>& work);
+
 template <typename Measurement>
 Result<Measurement> measure_in_child(const std::function<Result<Measurement>()>& work) {
   static_assert(std::is_trivially_copyable_v<Measurement>);

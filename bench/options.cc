@@ -15,17 +15,20 @@ const std::map<std::string, OutputForm> kOutputForms = {{"text", OutputForm::kTe
 void declare(CLI::App& app, BenchOptions& options, std::string& durability, std::string& output) {
   app.add_option("workload", options.workload, "what to run: `hdb-bench list` names them all")->required();
   app.add_option("--engine", options.engines,
-                 "engines to compare, in turn: hdb,rocksdb,leveldb [hdb; space: rocksdb too]")
+                 "engines to compare, in turn: hdb,rocksdb,leveldb,lmdb [hdb; space: rocksdb too]")
       ->delimiter(',');
   const auto preset = app.add_option("--preset", options.preset, "preset of engine options");
   app.add_option("--config", options.config, "TOML file of engine options")->excludes(preset);
   app.add_option("--set", options.settings, "KEY=VALUE: one engine option, applied last")->allow_extra_args(false);
   app.add_option("--dir", options.directory, "where the stores are made, and removed again [a temporary directory]");
-  app.add_option("--events", options.events, "events or pairs to write [2000000; with --input: its lines]")
+  app.add_option("--events", options.events,
+                 "events or pairs to write [2000000; with --input: its lines; recover: 1 GiB; mixed: 10 memtables]")
       ->check(CLI::Range(1ull, 1ull << 40));
   app.add_option("--value-bytes", options.value_bytes, "bytes per value [200]")->check(CLI::Range(1, 1 << 20));
   app.add_option("--batch", options.batch, "events per atomic batch [2000]")->check(CLI::Range(1, 1'000'000));
   app.add_option("--writers", options.writers, "threads that write [4]")->check(CLI::Range(1, 1024));
+  app.add_option("--readers", options.readers, "threads that read [2]")->check(CLI::Range(1, 1024));
+  app.add_option("--queries", options.queries, "queries of each reader [1000000]")->check(CLI::Range(1, 100'000'000));
   app.add_option("--durability", durability, "none, interval or sync [the preset's]")
       ->check(CLI::IsMember(kDurabilities));
   app.add_option("--rounds", options.rounds, "times each engine runs [1]")->check(CLI::Range(1, 1000));
@@ -34,6 +37,11 @@ void declare(CLI::App& app, BenchOptions& options, std::string& durability, std:
   app.add_option("--output", output, "text or json: one object a line [text]")->check(CLI::IsMember(kOutputForms));
   app.set_version_flag("--version", "hdb-bench " HDB_VERSION "\n", "print the version");
   app.add_option("--report", options.report, "also write a self-contained HTML page with plots");
+}
+
+// How many events these take depends on the bytes of each.
+bool chooses_events(std::string_view workload) {
+  return workload == "recover" || workload == "mixed";
 }
 
 // CLI11 may explain over several lines; the first says what is wrong.
@@ -61,14 +69,15 @@ Result<BenchOptions> parse_options(int argc, char** argv) {
   }
   if (!durability.empty()) options.durability = kDurabilities.at(durability);
   if (!output.empty()) options.output = kOutputForms.at(output);
-  if (options.events == 0 && options.inputs.empty()) options.events = 2'000'000;
+  if (options.events == 0 && options.inputs.empty() && !chooses_events(options.workload)) options.events = 2'000'000;
   if (options.batch * options.value_bytes > (200u << 20)) {
     return Status::invalid_argument("--batch times --value-bytes is over 200 MiB; choose smaller batches");
   }
   return options;
 }
 
-Result<RunOptions> run_options(const BenchOptions& bench, std::string_view default_preset) {
+Result<RunOptions> run_options(const BenchOptions& bench, std::string_view default_preset,
+                               const std::function<void(Options& options)>& adjust) {
   RunOptions run;
   if (!bench.config.empty()) {
     run.options = HDB_TRY(load_options(bench.config));
@@ -81,6 +90,7 @@ Result<RunOptions> run_options(const BenchOptions& bench, std::string_view defau
       run.options.block_cache_bytes = 2ull << 30;
     }
   }
+  if (adjust) adjust(run.options);
   for (const std::string& setting : bench.settings) {
     const std::size_t equals = setting.find('=');
     if (equals == std::string::npos) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,10 +21,12 @@ struct BenchOptions {
   std::filesystem::path config;       // a TOML file of engine options; excludes `preset`
   std::vector<std::string> settings;  // KEY=VALUE engine options, applied last
   std::filesystem::path directory;    // where the stores are made and removed again
-  std::uint64_t events = 0;           // 0: every line of the inputs, once
+  std::uint64_t events = 0;           // 0: every line of the inputs, once; of recover and mixed: what they need
   std::uint64_t value_bytes = 200;
   std::uint64_t batch = 2000;
   std::uint64_t writers = 4;
+  std::uint64_t readers = 2;
+  std::uint64_t queries = 1'000'000;     // by each reader
   std::optional<Durability> durability;  // absent: the preset's
   std::uint64_t rounds = 1;
   std::uint64_t seed = 42;
@@ -43,8 +46,9 @@ struct RunOptions {
 
 // The preset (or `default_preset`), or --config, with --set applied, validated. Under the preset `throughput`, which
 // is for bulk load, write buffers are 256 MiB and caches 2 GiB in every engine unless --set says otherwise; else every
-// engine gets the preset's.
-Result<RunOptions> run_options(const BenchOptions& bench, std::string_view default_preset);
+// engine gets the preset's. `adjust`, which may be empty, is what a workload needs, applied before --set.
+Result<RunOptions> run_options(const BenchOptions& bench, std::string_view default_preset,
+                               const std::function<void(Options& options)>& adjust = {});
 
 std::string_view durability_name(Durability durability);
 

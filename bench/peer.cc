@@ -16,6 +16,9 @@ constexpr Engines kEngines[] = {
 #ifdef HDB_HAVE_LEVELDB
     {"leveldb", &open_leveldb},
 #endif
+#ifdef HDB_HAVE_LMDB
+    {"lmdb", &open_lmdb},
+#endif
 };
 
 }  // namespace
@@ -28,6 +31,7 @@ std::vector<std::string> peer_names() {
 
 std::vector<std::string> peer_variants(std::string_view engine) {
   if (engine == "rocksdb") return {"pipelined", "unordered"};
+  if (engine == "lmdb") return {"", "writemap"};
   return {""};
 }
 

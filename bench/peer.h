@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,7 +21,21 @@ struct PeerSettings {
   std::string variant;  // of the engine, from peer_variants
 };
 
-// Thread-safe, except for close() and the reads. A new one finds what an earlier one in the same directory stored.
+using PairVisitor = std::function<Status(ByteView key, ByteView value)>;
+
+// One thread's reads of a peer: used by the thread that made it, ended before the peer is closed. Sees what was
+// committed before each call.
+class PeerReader {
+ public:
+  virtual ~PeerReader() = default;
+
+  // Empty if absent. The view lives until the next call.
+  virtual Result<std::optional<ByteView>> get(ByteView key) = 0;
+  // Every pair, from the first key to the last or backward; stops at the first error of `visit`.
+  virtual Status scan(bool is_backward, const PairVisitor& visit) = 0;
+};
+
+// Thread-safe, except for close() and read_events(). A new one finds what an earlier one in the same directory stored.
 class Peer {
  public:
   virtual ~Peer() = default;
@@ -35,8 +50,9 @@ class Peer {
   // Brings everything into its final files and closes.
   virtual Status close() = 0;
 
+  virtual Result<std::unique_ptr<PeerReader>> make_reader() = 0;
   // Every pair, in key order; stops at the first error of `visit`.
-  virtual Status read_pairs(const std::function<Status(ByteView key, ByteView value)>& visit) = 0;
+  Status read_pairs(const PairVisitor& visit) { return HDB_TRY(make_reader())->scan(false, visit); }
   // Every event, in the order of the numbers; position() is the number.
   virtual Status read_events(const std::function<Status(const StoredEvent& event)>& visit) = 0;
 };
@@ -53,6 +69,9 @@ Result<std::unique_ptr<Peer>> open_rocksdb(const PeerSettings& settings);
 #endif
 #ifdef HDB_HAVE_LEVELDB
 Result<std::unique_ptr<Peer>> open_leveldb(const PeerSettings& settings);
+#endif
+#ifdef HDB_HAVE_LMDB
+Result<std::unique_ptr<Peer>> open_lmdb(const PeerSettings& settings);
 #endif
 
 }  // namespace hdb::bench

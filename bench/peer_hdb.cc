@@ -1,3 +1,4 @@
+#include <optional>
 #include <utility>
 
 #include "bench/peer.h"
@@ -7,6 +8,29 @@ namespace hdb::bench {
 namespace {
 
 constexpr std::size_t kReadBatch = 1024;
+
+class HdbReader : public PeerReader {
+ public:
+  HdbReader(const Engine& engine, Keyspace keyspace) : engine_(engine), keyspace_(keyspace) {}
+
+  Result<std::optional<ByteView>> get(ByteView key) override {
+    value_ = HDB_TRY(engine_.get(keyspace_, key));
+    return value_ ? std::optional(value_->bytes()) : std::nullopt;
+  }
+
+  Status scan(bool is_backward, const PairVisitor& visit) override {
+    KeyRange range;
+    range.is_backward = is_backward;
+    KeyCursor cursor = HDB_TRY(engine_.scan(keyspace_, range));
+    while (const std::optional<KeyValue> pair = HDB_TRY(cursor.next())) HDB_TRY(visit(pair->key, pair->value));
+    return {};
+  }
+
+ private:
+  const Engine& engine_;
+  Keyspace keyspace_;
+  std::optional<Value> value_;  // keeps alive what get() returned
+};
 
 class HdbPeer : public Peer {
  public:
@@ -31,10 +55,8 @@ class HdbPeer : public Peer {
     return engine_->close();
   }
 
-  Status read_pairs(const std::function<Status(ByteView key, ByteView value)>& visit) override {
-    KeyCursor cursor = HDB_TRY(engine_->scan(keyspace_, {}));
-    while (const std::optional<KeyValue> pair = HDB_TRY(cursor.next())) HDB_TRY(visit(pair->key, pair->value));
-    return {};
+  Result<std::unique_ptr<PeerReader>> make_reader() override {
+    return std::unique_ptr<PeerReader>(std::make_unique<HdbReader>(*engine_, keyspace_));
   }
 
   Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override {

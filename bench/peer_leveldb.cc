@@ -25,6 +25,31 @@ Status to_status(const leveldb::Status& status) {
   return status.ok() ? Status() : Status::io_error("leveldb: " + status.ToString());
 }
 
+class LevelReader : public PeerReader {
+ public:
+  explicit LevelReader(leveldb::DB& db) : db_(db) {}
+
+  Result<std::optional<ByteView>> get(ByteView key) override {
+    const leveldb::Status status = db_.Get({}, slice(key), &value_);
+    if (status.IsNotFound()) return std::optional<ByteView>();
+    HDB_TRY(to_status(status));
+    return std::optional(as_bytes(value_));
+  }
+
+  Status scan(bool is_backward, const PairVisitor& visit) override {
+    const std::unique_ptr<leveldb::Iterator> pairs(db_.NewIterator({}));
+    for (is_backward ? pairs->SeekToLast() : pairs->SeekToFirst(); pairs->Valid();
+         is_backward ? pairs->Prev() : pairs->Next()) {
+      HDB_TRY(visit(view(pairs->key()), view(pairs->value())));
+    }
+    return to_status(pairs->status());
+  }
+
+ private:
+  leveldb::DB& db_;
+  std::string value_;  // its memory is used again, as the documentation advises
+};
+
 class LevelPeer : public Peer {
  public:
   explicit LevelPeer(const PeerSettings& settings)
@@ -74,10 +99,8 @@ class LevelPeer : public Peer {
     return {};
   }
 
-  Status read_pairs(const std::function<Status(ByteView key, ByteView value)>& visit) override {
-    const std::unique_ptr<leveldb::Iterator> pairs(db_->NewIterator({}));
-    for (pairs->SeekToFirst(); pairs->Valid(); pairs->Next()) HDB_TRY(visit(view(pairs->key()), view(pairs->value())));
-    return to_status(pairs->status());
+  Result<std::unique_ptr<PeerReader>> make_reader() override {
+    return std::unique_ptr<PeerReader>(std::make_unique<LevelReader>(*db_));
   }
 
   Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override {

@@ -27,6 +27,33 @@ Status to_status(const rocksdb::Status& status) {
   return status.ok() ? Status() : Status::io_error("rocksdb: " + status.ToString());
 }
 
+class RocksReader : public PeerReader {
+ public:
+  explicit RocksReader(rocksdb::DB& db) : db_(db) {}
+
+  Result<std::optional<ByteView>> get(ByteView key) override {
+    value_.Reset();
+    const rocksdb::Status status = db_.Get(read_options_, db_.DefaultColumnFamily(), slice(key), &value_);
+    if (status.IsNotFound()) return std::optional<ByteView>();
+    HDB_TRY(to_status(status));
+    return std::optional(view(value_));
+  }
+
+  Status scan(bool is_backward, const PairVisitor& visit) override {
+    const std::unique_ptr<rocksdb::Iterator> pairs(db_.NewIterator(read_options_));
+    for (is_backward ? pairs->SeekToLast() : pairs->SeekToFirst(); pairs->Valid();
+         is_backward ? pairs->Prev() : pairs->Next()) {
+      HDB_TRY(visit(view(pairs->key()), view(pairs->value())));
+    }
+    return to_status(pairs->status());
+  }
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::ReadOptions read_options_;
+  rocksdb::PinnableSlice value_;  // pins the block: no copy, as the documentation advises
+};
+
 class RocksPeer : public Peer {
  public:
   RocksPeer(std::unique_ptr<rocksdb::DB> db, bool is_synced) : db_(std::move(db)) { write_options_.sync = is_synced; }
@@ -56,10 +83,8 @@ class RocksPeer : public Peer {
     return to_status(db_->Close());
   }
 
-  Status read_pairs(const std::function<Status(ByteView key, ByteView value)>& visit) override {
-    const std::unique_ptr<rocksdb::Iterator> pairs(db_->NewIterator({}));
-    for (pairs->SeekToFirst(); pairs->Valid(); pairs->Next()) HDB_TRY(visit(view(pairs->key()), view(pairs->value())));
-    return to_status(pairs->status());
+  Result<std::unique_ptr<PeerReader>> make_reader() override {
+    return std::unique_ptr<PeerReader>(std::make_unique<RocksReader>(*db_));
   }
 
   Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override {
@@ -80,6 +105,7 @@ rocksdb::Options rocksdb_options(const PeerSettings& settings) {
   result.max_write_buffer_number = static_cast<int>(1 + options.sealed_memtables_max);
   result.IncreaseParallelism(static_cast<int>(std::max(2u, options.background_threads)));
   result.max_total_wal_size = options.log_bytes_max;
+  result.target_file_size_base = std::min<std::uint64_t>(result.target_file_size_base, options.table_bytes_target);
   result.enable_pipelined_write = settings.variant == "pipelined";
   result.unordered_write = settings.variant == "unordered";
   result.compression = rocksdb::kNoCompression;

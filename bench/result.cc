@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "bench/statistics.h"
+
 namespace hdb::bench {
 
 namespace {
@@ -41,10 +43,6 @@ double median_of(std::span<const IngestResult> results, std::string_view engine,
     if (result.label.engine == engine) values.push_back(figure(result.measured));
   }
   return values.empty() ? 0 : median(std::move(values));
-}
-
-std::string engine_name(const RunLabel& label) {
-  return label.variant.empty() ? label.engine : label.engine + " " + label.variant;
 }
 
 }  // namespace
@@ -129,9 +127,9 @@ std::string to_text(const IngestResult& result) {
       "{:<20} round {}  {:>9.0f} events/s, {:>9.0f} settled; batch p50 {:.0f} us, p99 {:.0f}, p99.9 {:.0f}, max "
       "{:.0f}; "
       "{:.1f} B/event on disk, written x{:.2f}; {} peak, {:.2f} s CPU ({:.2f} generator); {}",
-      engine_name(result.label), result.label.round, measured.events_per_s, measured.settled_events_per_s,
-      measured.p50_us, measured.p99_us, measured.p999_us, measured.max_us, bytes_per_event(measured),
-      write_amplification(measured), human_bytes(measured.peak_rss_bytes), measured.cpu_s, measured.generator_cpu_s,
+      name_of(result.label), result.label.round, measured.events_per_s, measured.settled_events_per_s, measured.p50_us,
+      measured.p99_us, measured.p999_us, measured.max_us, bytes_per_event(measured), write_amplification(measured),
+      human_bytes(measured.peak_rss_bytes), measured.cpu_s, measured.generator_cpu_s,
       measured.is_verified ? "verified" : "NOT VERIFIED");
 }
 
@@ -155,16 +153,8 @@ std::vector<Ratio> ratios_of(std::span<const IngestResult> results) {
       {"p999_us", [](const IngestMeasurement& m) { return m.p999_us; }, false},
       {"bytes_per_event", &bytes_per_event, false},
   };
-  std::vector<std::string> peers;
-  bool has_hdb = false;
-  for (const IngestResult& result : results) {
-    const std::string& engine = result.label.engine;
-    has_hdb |= engine == "hdb";
-    if (engine != "hdb" && std::find(peers.begin(), peers.end(), engine) == peers.end()) peers.push_back(engine);
-  }
   std::vector<Ratio> ratios;
-  if (!has_hdb) return ratios;
-  for (const std::string& peer : peers) {
+  for (const std::string& peer : peers_of_hdb(results)) {
     Ratio ratio{results.front().label.workload, peer, {}};
     for (const Named& named : figures) {
       const double ours = median_of(results, "hdb", named.figure);
@@ -176,10 +166,8 @@ std::vector<Ratio> ratios_of(std::span<const IngestResult> results) {
   return ratios;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+std::string name_of(const RunLabel& label) {
+  return label.variant.empty() ? label.engine : label.engine + " " + label.variant;
 }
 
 std::string human_bytes(std::uint64_t bytes) {

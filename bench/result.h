@@ -1,6 +1,7 @@
 // bench/result.h: what a run is printed as: JSON objects that scripts rely on, or lines for people.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -64,12 +65,32 @@ std::string to_text(const Ratio& ratio);
 // One ratio per peer among the results; none without hdb among them.
 std::vector<Ratio> ratios_of(std::span<const IngestResult> results);
 
-double median(std::vector<double> values);
+// The engines among the results but hdb, in the order of the first round; none without hdb among them.
+template <typename Measured>
+std::vector<std::string> peers_of_hdb(std::span<const Measured> results) {
+  std::vector<std::string> peers;
+  bool has_hdb = false;
+  for (const Measured& result : results) {
+    const std::string& engine = result.label.engine;
+    has_hdb |= engine == "hdb";
+    if (engine != "hdb" && std::find(peers.begin(), peers.end(), engine) == peers.end()) peers.push_back(engine);
+  }
+  if (!has_hdb) peers.clear();
+  return peers;
+}
+
+// "lmdb writemap"
+std::string name_of(const RunLabel& label);
 
 // "1.23 GB", "456 kB"
 std::string human_bytes(std::uint64_t bytes);
 
 // One line to standard output. An error when it cannot be written.
 Status print_line(const std::string& line);
+
+template <typename Printed>
+Status print_as(OutputForm form, const Printed& printed) {
+  return print_line(form == OutputForm::kJson ? to_json(printed) : to_text(printed));
+}
 
 }  // namespace hdb::bench

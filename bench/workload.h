@@ -1,12 +1,14 @@
 // bench/workload.h: the workloads, and what those that fill engines share.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/figures.h"
 #include "bench/ingest_run.h"
 #include "bench/options.h"
 #include "bench/result.h"
@@ -23,6 +25,11 @@ std::span<const Workload> all_workloads();
 Status run_kv_ingest(const BenchOptions& options);
 Status run_ingest(const BenchOptions& options);
 Status run_space(const BenchOptions& options);
+Status run_kv_get(const BenchOptions& options);
+Status run_kv_scan(const BenchOptions& options);
+Status run_recover(const BenchOptions& options);
+Status run_open(const BenchOptions& options);
+Status run_mixed(const BenchOptions& options);
 
 // Where the stores of a run go: --dir, or a new temporary directory.
 std::filesystem::path scratch_parent(const BenchOptions& options);
@@ -31,18 +38,34 @@ std::filesystem::path scratch_parent(const BenchOptions& options);
 Result<std::vector<std::string>> engines_of(const BenchOptions& options, std::vector<std::string> fallback,
                                             std::span<const std::string_view> supported);
 
+// What all results of a run have in common; engine and round are left to be said.
+Result<RunLabel> label_of(const BenchOptions& options, const RunOptions& run);
+
 // Progress, on standard error and only if that is a terminal.
-void report_progress(const std::string& line);
+void report_progress(const RunLabel& label, std::uint64_t rounds);
 
 // Every engine in turn, each round, each in a child of its own; prints results and ratios, and writes the report.
 // `complete` adds the workload's writers and read-back to a run, in the child.
 struct IngestRounds {
-  std::string workload;
   std::vector<std::string> engines;
   RunOptions run_options;
   std::uint64_t value_bytes = 0;
   std::function<void(IngestRun& run)> complete;
 };
 Status run_ingest_rounds(const BenchOptions& options, const IngestRounds& rounds);
+
+// As above for the workloads that report Figures, which have no --input and no --report.
+struct FigureRounds {
+  std::vector<std::string> engines;
+  RunOptions run_options;
+  bool takes_every_variant = false;  // the one with the better first rate counts; else each engine's first is the only
+  // In this process, before `measure`, which finds what it made. May be empty.
+  std::function<Status(const std::string& engine, const PeerSettings& settings)> prepare;
+  // In the child.
+  std::function<Result<FigureMeasurement>(const std::string& engine, const PeerSettings& settings)> measure;
+};
+Status run_figure_rounds(const BenchOptions& options, const FigureRounds& rounds);
+// kInvalidArgument if the options have what workloads of FigureRounds do not take.
+Status check_figure_options(const BenchOptions& options);
 
 }  // namespace hdb::bench

@@ -123,9 +123,8 @@ Status verify_events(const EventSource& source, Placements& placements, std::uin
 
 Status run_ingest(const BenchOptions& given) {
   BenchOptions options = given;
-  constexpr std::string_view kSupported[] = {"hdb", "rocksdb", "leveldb"};
+  constexpr std::string_view kSupported[] = {"hdb", "rocksdb", "leveldb", "lmdb"};
   IngestRounds rounds;
-  rounds.workload = options.workload;
   rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kSupported));
   rounds.run_options = HDB_TRY(run_options(options, kPreset));
 

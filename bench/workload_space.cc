@@ -8,6 +8,8 @@
 
 #include "bench/event_source.h"
 #include "bench/machine.h"
+#include "bench/statistics.h"
+#include "bench/turns.h"
 #include "bench/workload.h"
 
 namespace hdb::bench {
@@ -163,6 +165,7 @@ std::vector<Ratio> space_ratios(std::span<const SpaceResult> results) {
 std::vector<std::string> default_engines() {
   std::vector<std::string> engines = peer_names();
   std::erase(engines, "leveldb");
+  std::erase(engines, "lmdb");
   return engines;
 }
 
@@ -179,31 +182,19 @@ Status run_space(const BenchOptions& options) {
   const InputSource source(lines);
   const std::uint64_t events = options.events == 0 ? lines.size() : options.events;
 
-  RunLabel label;
-  label.workload = options.workload;
-  label.preset = run.preset;
-  label.options = run.options;
-  label.cpu_model = cpu_model();
-  label.device_sync_p50_us = HDB_TRY(device_sync_p50_us(scratch_parent(options)));
   const RawSizes raw = sizes_of(files);
-  std::vector<SpaceResult> results;
-  for (label.round = 0; label.round < options.rounds; ++label.round) {
-    for (const std::string& engine : engines) {
-      label.engine = engine;
-      report_progress("space: " + engine);
-      const ScratchDirectory scratch = HDB_TRY(ScratchDirectory::create(scratch_parent(options), "space-" + engine));
-      const PeerSettings settings{(scratch.path() / "store").string(), run.options, peer_variants(engine).front()};
-      const std::function<Result<SpaceMeasurement>()> work = [&] {
-        return measure_space(engine, settings, source, events, options.batch);
-      };
-      auto measured = measure_in_child<SpaceMeasurement>(work);
-      if (!measured.ok()) return measured.status().in_context(engine);
-      results.push_back({label, raw, *measured.operator->()});
-      HDB_TRY(print_line(options.output == OutputForm::kJson ? to_json(results.back()) : to_text(results.back())));
-    }
-  }
+  const std::function<Result<SpaceResult>(const RunLabel&)> once = [&](const RunLabel& label) -> Result<SpaceResult> {
+    const ScratchDirectory scratch =
+        HDB_TRY(ScratchDirectory::create(scratch_parent(options), "space-" + label.engine));
+    const PeerSettings settings{(scratch.path() / "store").string(), run.options, peer_variants(label.engine).front()};
+    const std::function<Result<SpaceMeasurement>()> work = [&] {
+      return measure_space(label.engine, settings, source, events, options.batch);
+    };
+    return SpaceResult{label, raw, HDB_TRY(measure_in_child<SpaceMeasurement>(work))};
+  };
+  const std::vector<SpaceResult> results = HDB_TRY(take_turns(options, engines, run, once));
   for (const Ratio& ratio : space_ratios(results)) {
-    HDB_TRY(print_line(options.output == OutputForm::kJson ? bench::to_json(ratio) : bench::to_text(ratio)));
+    HDB_TRY(print_as(options.output, ratio));
   }
   return {};
 }

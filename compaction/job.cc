@@ -38,7 +38,7 @@ class Outputs {
   Result<Builder*> current() {
     if (!builder_) {
       const FileNumber number = context_.next_file_number();
-      auto file = HDB_TRY(context_.env.create(table_path(context_.directory, number)));
+      auto file = HDB_TRY(context_.env.create(table_path(context_.directory, number), context_.settings.writes));
       written_.push_back(number);
       builder_.emplace(std::move(file), number, context_.settings);
       accounted_bytes_ = 0;

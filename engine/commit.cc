@@ -49,6 +49,8 @@ Status conflicting(const EventId& id, const std::string& where) {
 
 // Below what a log group can hold; beyond it a larger group saves nothing more.
 constexpr std::uint64_t kGroupBatchBytesMax = kBatchBytesMax;
+// Up to here the leader applies the batches of its group: waking their callers would cost more.
+constexpr std::uint64_t kSmallGroupBytes = 32u << 10;
 
 // What a batch weighs in a memtable before it is there: its bytes and the index nodes of its items.
 std::uint64_t weight_of(const EncodedBatch& batch) {
@@ -82,12 +84,12 @@ Result<AppendResult> Store::append(const Batch& batch) {
   do {
     fresh = HDB_TRY(leave_out_duplicates(batch.events));
     if (fresh.events.empty() && batch.changes.empty()) break;
-    pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_});
+    pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_}, &batch_memory_);
     pending.ids = fresh.ids;
     pending.looked_up_to = fresh.looked_up_to;
-    pending.is_done = false;
+    pending.is_applied = false;
     HDB_TRY(wait_for_room(weight_of(pending.batch)));
-    commit_queue_.run(pending, [this] { lead_commit(); });
+    commit_queue_.run(pending, [this] { return lead_commit(); });
     if (pending.outcome == PendingAppend::Outcome::kRetry) {
       HDB_TRY(visibility_->wait_published(pending.retry_after));
     }
@@ -105,7 +107,8 @@ Result<AppendResult> Store::append(const Batch& batch) {
   }
   if (pending.outcome == PendingAppend::Outcome::kFailed) return pending.error;
   result.first_position = pending.first_position;
-  HDB_TRY(apply(pending));
+  if (!pending.is_applied) HDB_TRY(apply(pending));
+  HDB_TRY(visibility_->wait_published(pending.group_end));
   for (const Fresh::Twin& twin : fresh.twins) {
     result.duplicates.push_back({twin.index, result.first_position + twin.of_fresh});
   }
@@ -151,10 +154,37 @@ Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) 
   return fresh;
 }
 
-void Store::lead_commit() {
-  MutexLock log_lock(log_mutex_);
-  const std::span<PendingAppend* const> group = commit_queue_.take(kGroupBatchBytesMax);
-  settle(group);
+// Whether the group was written to the device, and small: then the next one gains by being larger.
+bool Store::lead_commit() {
+  std::span<PendingAppend* const> group;
+  std::uint64_t bytes = 0;
+  bool is_durable = false;
+  {
+    MutexLock log_lock(log_mutex_);
+    group = commit_queue_.take();
+    std::size_t begin = 0;
+    std::uint64_t part_bytes = 0;
+    for (std::size_t member = 0; member < group.size(); ++member) {
+      const std::uint64_t batch_bytes = group[member]->batch.bytes().size();
+      is_durable |= group[member]->durability == Durability::kSync;
+      bytes += batch_bytes;
+      if (member > begin && part_bytes + batch_bytes > kGroupBatchBytesMax) {
+        settle(group.subspan(begin, member - begin));
+        begin = member;
+        part_bytes = 0;
+      }
+      part_bytes += batch_bytes;
+    }
+    settle(group.subspan(begin));
+  }
+  if (bytes > kSmallGroupBytes) return false;
+  for (PendingAppend* pending : group) {
+    if (pending->outcome != PendingAppend::Outcome::kWritten || pending->batch.bytes().empty()) continue;
+    pending->error = apply(*pending);
+    if (!pending->error.ok()) pending->outcome = PendingAppend::Outcome::kFailed;
+    pending->is_applied = true;
+  }
+  return is_durable;
 }
 
 // Writes the group, or as much of it as there is space for: a batch that is too large for the disk must not take down
@@ -179,14 +209,14 @@ void Store::settle(std::span<PendingAppend* const> group) noexcept {
 
 // After an error no member of the group has been accepted.
 Status Store::write_group(std::span<PendingAppend* const> group) {
-  {
+  if (!has_room_.load(std::memory_order_relaxed)) {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return write_error_;
   }
-  HDB_TRY(check_place());
   bool is_durable = false;
   for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
-  const Admitted admitted = admit(group);
+  HDB_TRY(check_log_place(is_durable));
+  const Admitted& admitted = admit(group);
   if (!admitted.members.empty()) {
     HDB_TRY(log_group(admitted, is_durable));
   } else if (is_durable) {
@@ -211,9 +241,23 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   return {};
 }
 
+// Asking where the lock is costs a system call, as much as a small write, so for what is not made durable it is asked
+// once in a while.
+Status Store::check_log_place(bool is_durable) {
+  constexpr std::chrono::milliseconds kEvery{1};
+  const auto now = clock_.monotonic();
+  if (!is_durable && place_checked_ && now - *place_checked_ < kEvery) return {};
+  HDB_TRY(check_place());
+  place_checked_ = now;
+  return {};
+}
+
 // Who goes: everyone whose ids nobody else has committed or is committing now.
-Store::Admitted Store::admit(std::span<PendingAppend* const> group) {
-  Admitted admitted;
+const Store::Admitted& Store::admit(std::span<PendingAppend* const> group) {
+  Admitted& admitted = admitted_;
+  admitted.members.clear();
+  admitted.batches.clear();
+  admitted.bytes = admitted.events = admitted.changes = admitted.large = 0;
   std::set<EventId> group_ids;
   for (PendingAppend* pending : group) {
     pending->outcome = PendingAppend::Outcome::kWritten;
@@ -233,29 +277,27 @@ Store::Admitted Store::admit(std::span<PendingAppend* const> group) {
     admitted.bytes += pending->batch.bytes().size();
     admitted.events += pending->batch.event_count();
     admitted.changes += pending->batch.change_count();
+    if (!pending->batch.block().empty()) ++admitted.large;
   }
   return admitted;
 }
 
 Status Store::log_group(const Admitted& admitted, bool is_durable) {
-  if (const Status room = make_active_writable(admitted.bytes); !room.ok()) {
+  if (const Status room = make_active_writable(admitted, is_durable); !room.ok()) {
     const bool may_retry = room.code() == StatusCode::kNoSpace || room.code() == StatusCode::kInvalidArgument;
     if (!may_retry) stop_writes(room);
     return room;
   }
   const Timestamp commit_time = std::max(last_commit_time_, clock_.wall());
   const LogPoint before = log_->end();
-  const Result<LogPoint> end = log_->append({.first_sequence = next_sequence_,
-                                             .first_position = next_position_,
-                                             .commit_time = commit_time,
-                                             .batches = admitted.batches},
-                                            is_durable);
-  if (!end.ok()) {
-    stop_writes(end.status());
-    const Status unknown = without_exceptions([&] { return end.status().in_context("append: outcome unknown"); });
+  const Status written = write_log(admitted, commit_time, is_durable);
+  if (!written.ok()) {
+    stop_writes(written);
+    const Status unknown = without_exceptions([&] { return written.in_context("append: outcome unknown"); });
     return unknown.code() == StatusCode::kOutOfMemory ? logged_but_not_applied() : unknown;
   }
-  active_log_bytes_ += end->segment == before.segment ? end->offset - before.offset : end->offset;
+  const LogPoint end = log_->end();
+  active_log_bytes_ += end.segment == before.segment ? end.offset - before.offset : end.offset;
   try {
     accept_group(
         admitted.members, commit_time,
@@ -270,6 +312,26 @@ Status Store::log_group(const Admitted& admitted, bool is_durable) {
   return {};
 }
 
+// A group of the log for each large batch, written from where it is, and one for all small ones between two of those.
+Status Store::write_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) {
+  wal::GroupInput group{
+      .first_sequence = next_sequence_, .first_position = next_position_, .commit_time = commit_time, .batches = {}};
+  const std::span<const ByteView> batches = admitted.batches;
+  for (std::size_t begin = 0; begin < batches.size();) {
+    group.block = admitted.members[begin]->batch.block();
+    std::size_t end = begin + 1;
+    while (group.block.empty() && end < batches.size() && admitted.members[end]->batch.block().empty()) ++end;
+    group.batches = batches.subspan(begin, end - begin);
+    HDB_TRY(log_->append(group, is_durable && end == batches.size()));
+    for (; begin < end; ++begin) {
+      const EncodedBatch& batch = admitted.members[begin]->batch;
+      group.first_sequence = SequenceNumber(group.first_sequence.raw() + batch.event_count() + batch.change_count());
+      group.first_position += batch.event_count();
+    }
+  }
+  return {};
+}
+
 // The group is in the log: hands each member its numbers and its memtable.
 void Store::accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end) {
   std::shared_ptr<MemTable> memtable;
@@ -277,8 +339,9 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
     MutexLock lock(state_mutex_);
     memtable = active_;
   }
-  const SequenceNumber oldest_look_up = look_ups_.oldest();
-  for (const PendingAppend* member : members) recent_ids_.add(member->ids, end.next_sequence, oldest_look_up);
+  for (const PendingAppend* member : members) {
+    if (!member->ids.empty()) recent_ids_.add(member->ids, end.next_sequence, look_ups_.oldest());
+  }
   visibility_->open_slot(end, members.size());
   for (PendingAppend* member : members) {
     member->first_sequence = next_sequence_;
@@ -295,7 +358,7 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
   }
 }
 
-Status Store::apply(PendingAppend& pending) {
+Status Store::apply(PendingAppend& pending) noexcept {
   const std::uint64_t events = pending.batch.event_count();
   const std::uint64_t changes = pending.batch.change_count();
   try {
@@ -307,14 +370,13 @@ Status Store::apply(PendingAppend& pending) {
     return logged_but_not_applied();
   }
   visibility_->batch_applied(pending.group_end);
-  HDB_TRY(visibility_->wait_published(pending.group_end));
   counters_.events_appended.fetch_add(events, std::memory_order_relaxed);
   counters_.key_value_changes.fetch_add(changes, std::memory_order_relaxed);
   counters_.batches.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
 
-Status Store::make_active_writable(std::uint64_t group_bytes) {
+Status Store::make_active_writable(const Admitted& admitted, bool is_durable) {
   if (!reserve_.is_held() && !HDB_SEEDED(give_kept_space_to_appends)) {
     const Status taken = reserve_.take();
     if (!taken.ok()) {
@@ -334,7 +396,7 @@ Status Store::make_active_writable(std::uint64_t group_bytes) {
     // Past the bound by what was let through together: wait_for_room() holds back everyone after that.
     if (has_room) HDB_TRY(seal_active());
   }
-  return log_->prepare(group_bytes);
+  return log_->prepare(admitted.bytes, is_durable, 1 + 2 * admitted.large);
 }
 
 // The new memtable's log begins with a segment of its own, whose header is durable: a floor that no power loss can put
@@ -370,12 +432,14 @@ void Store::stop_writes(const Status& error) noexcept {
     MutexLock lock(state_mutex_);
     if (!write_error_.ok()) return;
     write_error_ = std::move(refusal);
+    update_room();
     state_signal_.notify_all();
   }
   notify(Notice::kError, error.message());
 }
 
 Status Store::wait_for_room(std::uint64_t batch_bytes) {
+  if (has_room_.load(std::memory_order_relaxed)) return {};
   std::optional<std::chrono::nanoseconds> stalled_at;  // looked at only when there is something to time
   std::chrono::microseconds delay{0};
   while (true) {
@@ -447,7 +511,7 @@ Status Store::sync() {
   if (is_read_only_) return {};  // all of it is durable
   PendingAppend pending;
   pending.durability = Durability::kSync;
-  commit_queue_.run(pending, [this] { lead_commit(); });
+  commit_queue_.run(pending, [this] { return lead_commit(); });
   return pending.outcome == PendingAppend::Outcome::kFailed ? pending.error : Status();
 }
 

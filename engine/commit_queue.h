@@ -1,8 +1,10 @@
 // engine/commit_queue.h: who writes the log: one leader at a time, for everyone who is waiting.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -23,7 +25,7 @@ namespace hdb {
 // leader alone touches it.
 struct PendingAppend {
   enum class Outcome : std::uint8_t {
-    kWritten,  // in the log: the caller applies it to `memtable`
+    kWritten,  // in the log: whoever finds `is_applied` false applies it to `memtable`
     kRetry,    // an id was committed since the caller looked: look again after `retry_after` is published
     kFailed,   // `error` says why
   };
@@ -40,28 +42,49 @@ struct PendingAppend {
   SequenceNumber group_end;       // the next sequence after its group
   Timestamp commit_time;
   std::shared_ptr<MemTable> memtable;
-
-  CondVar signal;        // under the queue's mutex
-  bool is_done = false;  // under the queue's mutex
+  bool is_applied = false;
 };
 
-// Leader election among waiting appends: the first in line leads, and takes along everyone who has queued by the time
-// it holds the log, so a group is as large as the last one was slow. Thread-safe.
+// Leader election among waiting appends: the first to come while a group is being written leads the next one, and takes
+// along everyone who has come by the time that one is done, so a group is as large as the last one was slow.
+// Thread-safe.
 class CommitQueue {
  public:
   // Returns when `pending` was led by some caller. `lead` runs in the leader's thread, by one thread at a time; it
-  // calls take() once, and settles the outcome of all it took.
-  void run(PendingAppend& pending, const std::function<void()>& lead);
+  // calls take() once, settles the outcome of all it took, and does not throw. It returns whether the next leader
+  // should wait for this one's group to come back, for a moment: so it should where waking them is cheap beside writing
+  // a group.
+  void run(PendingAppend& pending, const std::function<bool()>& lead);
 
-  // The appends waiting now, in order, the leader's first: as many as have `batch_bytes_max` together, and at least
-  // one; the next in line leads the rest. For `lead` only.
-  std::span<PendingAppend* const> take(std::uint64_t batch_bytes_max);
+  // The appends waiting now, in order, the leader's first. For `lead` only.
+  std::span<PendingAppend* const> take() noexcept;
+
+  // How many wait to be led.
+  std::size_t waiting() const;
 
  private:
-  Mutex mutex_;
-  bool has_leader_ HDB_GUARDED_BY(mutex_) = false;
-  std::deque<PendingAppend*> waiting_ HDB_GUARDED_BY(mutex_);
-  std::vector<PendingAppend*> group_;  // the leader's alone, between take() and the end of run()
+  using GroupNumber = std::uint32_t;  // wraps around
+
+  void wait_for(GroupNumber group, const std::atomic<GroupNumber>& newest) noexcept;
+  void gather() noexcept;
+  template <typename IsOver>
+  bool yield_until(IsOver is_over, std::chrono::nanoseconds longest) noexcept;
+
+  mutable Mutex mutex_;
+  std::vector<PendingAppend*> waiting_ HDB_GUARDED_BY(mutex_);
+  GroupNumber open_group_ HDB_GUARDED_BY(mutex_) = 1;  // which those waiting belong to
+  // The newest groups done, of even and of odd numbers: callers of at most two groups wait at a time, each on a word of
+  // its own. Release after the outcomes were written, acquire by who waits for one.
+  std::array<std::atomic<GroupNumber>, 2> done_ = {0, ~GroupNumber{0}};
+  // The newest group that its leader is done with: release by that one, acquire by the next.
+  std::atomic<GroupNumber> led_ = 0;
+  // The leader's alone, handed over through led_.
+  std::vector<PendingAppend*> group_;
+  bool is_to_gather_ = false;
+  bool is_alone_ = true;  // the last leader was
+  // Hints, relaxed: whether the last group was written fast, and how many waits go without yielding.
+  std::atomic<bool> is_brisk_ = false;
+  std::atomic<std::uint32_t> waits_without_yielding_ = 0;
 };
 
 }  // namespace hdb

@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kFlushRetryDelay{1000};
 Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, FileNumber number,
                                              const sstable::TableSettings& settings, const MemTable& memtable,
                                              Position end) {
-  auto file = HDB_TRY(env.create(path));
+  auto file = HDB_TRY(env.create(path, settings.writes));
   sstable::EventTableBuilder builder(std::move(file), number, settings);
   for (Position position = memtable.position_begin(); position < end; ++position) {
     const StoredRecord stored = memtable.event(position);
@@ -31,12 +31,18 @@ Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, 
 Result<sstable::TableMeta> write_key_table(Env& env, const std::string& path, FileNumber number,
                                            const sstable::TableSettings& settings, const MemTable& memtable,
                                            std::span<const SequenceNumber> held) {
-  auto file = HDB_TRY(env.create(path));
+  auto file = HDB_TRY(env.create(path, settings.writes));
   sstable::KeyTableBuilder builder(std::move(file), number, settings);
   const auto entries = memtable.entries();
-  compaction::Retention retention(held, /*is_bottom_level=*/false);
+  ByteView key;                         // of the entry before, whose bytes live as long as the memtable
+  std::optional<SequenceNumber> newer;  // the version of it before
   for (bool is_valid = entries->seek_to_first(); is_valid; is_valid = entries->next()) {
-    if (retention.keeps(entries->entry())) HDB_TRY(builder.add(entries->entry()));
+    const Entry& entry = entries->entry();
+    if (newer && !equal_bytes(entry.key, key)) newer.reset();
+    const auto fate = compaction::fate_of(entry.kind, entry.sequence, newer, held, /*may_lie_beneath=*/true);
+    if (fate == compaction::Fate::kKeep) HDB_TRY(builder.add(entry));
+    key = entry.key;
+    newer = entry.sequence;
   }
   HDB_TRY(entries->status());
   return builder.finish();
@@ -93,13 +99,26 @@ void Store::run_flush() noexcept {
 Status Store::flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed) {
   if (!HDB_SEEDED(flush_before_all_is_applied)) HDB_TRY(visibility_->wait_published(sealed->next_sequence));
   HDB_TRY(write_flush(sealed));
-  Status removed;
-  {
-    MutexLock lock(log_mutex_);
-    removed = log_->remove_below(sealed->log_end);
-  }
+  const Status removed = remove_log_below(sealed->log_end);
   // The flush stands; segments that stay are tried again by the next one.
   if (!removed.ok()) notify(Notice::kError, removed.message());
+  return {};
+}
+
+// Freeing a large file takes as long as writing it to the page cache: appends do not wait for that.
+Status Store::remove_log_below(LogPoint floor) {
+  std::vector<SegmentNumber> below;
+  {
+    MutexLock lock(log_mutex_);
+    below = HDB_TRY(log_->segments_below(floor));
+  }
+  for (const SegmentNumber segment : below) {
+    const Status status = env_.remove(segment_path(directory_, segment));
+    if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
+    std::unique_ptr<LogFile> file;
+    MutexLock lock(log_mutex_);
+    file = log_->forget(segment);
+  }
   return {};
 }
 

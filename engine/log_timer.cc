@@ -14,7 +14,10 @@ constexpr std::chrono::milliseconds kIdleBeforeMark{100};
 
 // Without memory for a timer the next append arms it.
 void Store::arm_log_timer() noexcept {
-  std::chrono::nanoseconds due = last_append_ + kIdleBeforeMark;
+  arm_log_timer(last_append_ + kIdleBeforeMark);
+}
+
+void Store::arm_log_timer(std::chrono::nanoseconds due) noexcept {
   if (first_unsynced_) due = std::min(due, *first_unsynced_ + std::chrono::milliseconds(options_.sync_interval_ms));
   if (timer_due_ && *timer_due_ <= due) return;
   const auto wait = std::max(due - clock_.monotonic(), std::chrono::nanoseconds(0));
@@ -38,6 +41,11 @@ Status Store::sync_by_timer() {
   const auto now = clock_.monotonic();
   const bool is_idle = now - last_append_ >= kIdleBeforeMark;
   const bool is_due = first_unsynced_ && now - *first_unsynced_ >= std::chrono::milliseconds(options_.sync_interval_ms);
+  if (is_idle && !is_due && is_flushing()) {
+    // What a flush is about to delete need not reach the device, which the flush wants for itself.
+    arm_log_timer(now + kIdleBeforeMark);
+    return {};
+  }
   if (is_idle || is_due) {
     HDB_TRY(check_place());
     HDB_TRY(log_->sync());
@@ -47,6 +55,11 @@ Status Store::sync_by_timer() {
   if (is_idle) return log_->mark();
   arm_log_timer();
   return {};
+}
+
+bool Store::is_flushing() {
+  MutexLock lock(state_mutex_);
+  return is_flushing_;
 }
 
 }  // namespace hdb

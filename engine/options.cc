@@ -21,8 +21,8 @@ constexpr std::uint64_t MiB = 1ull << 20;
 constexpr std::uint64_t GiB = 1ull << 30;
 constexpr std::uint64_t TiB = 1ull << 40;
 
-using Member =
-    std::variant<std::uint32_t Options::*, std::uint64_t Options::*, Durability Options::*, Compression Options::*>;
+using Member = std::variant<std::uint32_t Options::*, std::uint64_t Options::*, Durability Options::*,
+                            Compression Options::*, FileWrites Options::*>;
 
 enum class Unit : std::uint8_t { kCount, kBytes, kChoice };
 
@@ -48,6 +48,7 @@ constexpr OptionField kFields[] = {
     {"compression", &Options::compression, Unit::kChoice, 0, 1},
     {"compression_level", &Options::compression_level, Unit::kCount, 1, 19},
     {"filter_bits_per_key", &Options::filter_bits_per_key, Unit::kCount, 0, 32},
+    {"table_writes", &Options::table_writes, Unit::kChoice, 0, 1},
     {"table_bytes_target", &Options::table_bytes_target, Unit::kBytes, 64 * KiB, 64 * GiB},
     {"event_merge_width", &Options::event_merge_width, Unit::kCount, 2, 64},
     {"level0_compaction_trigger", &Options::level0_compaction_trigger, Unit::kCount, 2, 64},
@@ -63,9 +64,11 @@ constexpr std::uint64_t kFileBytesMax = 1 * MiB;  // of a configuration file
 // The words of a choice, by the value of its enum.
 constexpr std::array<std::string_view, 3> kDurabilities = {"none", "interval", "sync"};
 constexpr std::array<std::string_view, 2> kCompressions = {"none", "zstd"};
+constexpr std::array<std::string_view, 2> kFileWrites = {"cached", "direct"};
 
 std::span<const std::string_view> words_of(const OptionField& field) noexcept {
   if (std::holds_alternative<Durability Options::*>(field.member)) return kDurabilities;
+  if (std::holds_alternative<FileWrites Options::*>(field.member)) return kFileWrites;
   return kCompressions;
 }
 

@@ -34,6 +34,7 @@ Options throughput() {
   options.block_bytes = 128u << 10;
   // The processor, not the disk, is what loading runs out of.
   options.compression = Compression::kNone;
+  options.table_writes = FileWrites::kDirect;
   // A flushed memtable is a table of the target size: it needs no merge.
   options.table_bytes_target = 1ull << 30;
   // Writers would stop long before the disk is busy.

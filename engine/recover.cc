@@ -259,8 +259,9 @@ std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group
   std::uint64_t sequences = 0;
   for (const BatchView& batch : group.batches) {
     if (HDB_SEEDED(replay_half_a_group) && events > 0) break;
-    memtable->add(EncodedBatch::copy_of(batch.bytes()), SequenceNumber(group.first_sequence.raw() + sequences),
-                  group.first_position + events, group.commit_time);
+    memtable->add(EncodedBatch::view_of(batch.bytes(), group.bytes),
+                  SequenceNumber(group.first_sequence.raw() + sequences), group.first_position + events,
+                  group.commit_time);
     events += batch.event_count();
     sequences += batch.sequence_count();
   }
@@ -355,6 +356,7 @@ Status Store::read_log(const compaction::Recovered& recovered) {
   durable_position_end_.store(next_position_, std::memory_order_release);
   MutexLock lock(state_mutex_);
   write_error_ = std::move(refusal);
+  update_room();
   return {};
 }
 

@@ -20,6 +20,7 @@ Store::Store(const std::string& directory, const Options& options, Hooks hooks, 
       block_cache_(std::make_unique<sstable::BlockCache>(options.block_cache_bytes)),
       tables_(std::make_unique<sstable::TableCache>(env_, directory_, options.open_tables_max, *block_cache_)),
       reserve_(env_, directory_, options.reserve_bytes),
+      batch_memory_(options.memtable_bytes),
       background_(std::move(platform.background)) {}
 
 Store::~Store() {
@@ -60,6 +61,13 @@ void Store::publish_view(std::shared_ptr<ReadView> view) {
   view->sealed.assign(sealed_.begin(), sealed_.end());
   view->version = version_;
   visibility_->install(std::move(view));
+  update_room();
+}
+
+void Store::update_room() noexcept {
+  const bool is_pressed =
+      sealed_.size() >= options_.sealed_memtables_max || version_->level(0).size() > options_.level0_stop_trigger / 2;
+  has_room_.store(write_error_.ok() && !is_pressed, std::memory_order_relaxed);
 }
 
 void Store::publish_view() {

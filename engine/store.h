@@ -1,9 +1,9 @@
 // engine/store.h: the state of an open store, its locks and its threads.
 //
 // Lock order (outer first): manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
-// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's writes
-// and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which makes edits
-// follow one another.
+// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's
+// writes and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which makes
+// edits follow one another.
 //
 // thread        runs                        owns                         woken by         stopped by
 // caller        commit.cc read.cc           its batch, its view          -                -
@@ -156,7 +156,7 @@ class Store : public std::enable_shared_from_this<Store> {
   struct Fresh;  // the events of a batch the store does not have yet
   Result<Fresh> leave_out_duplicates(std::span<const Event> events);
   Status wait_for_room(std::uint64_t batch_bytes);
-  void lead_commit();
+  bool lead_commit();
   void settle(std::span<PendingAppend* const> group) noexcept HDB_REQUIRES(log_mutex_);
   Status write_group(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
   // The appends of a group that go into the log together, and their sums.
@@ -166,13 +166,16 @@ class Store : public std::enable_shared_from_this<Store> {
     std::uint64_t bytes = 0;
     std::uint64_t events = 0;
     std::uint64_t changes = 0;
+    std::uint64_t large = 0;  // of the batches: those with a block of their own
   };
-  Admitted admit(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
+  const Admitted& admit(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
   Status log_group(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
+  Status write_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) HDB_REQUIRES(log_mutex_);
   void accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end)
       HDB_REQUIRES(log_mutex_);
-  Status apply(PendingAppend& pending);
-  Status make_active_writable(std::uint64_t group_bytes) HDB_REQUIRES(log_mutex_);
+  Status apply(PendingAppend& pending) noexcept;
+  Status check_log_place(bool is_durable) HDB_REQUIRES(log_mutex_);
+  Status make_active_writable(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
   Status seal_active() HDB_REQUIRES(log_mutex_) HDB_EXCLUDES(state_mutex_);
   // How near appends are to a bound: from share 0 they slow down, at 1 they stop.
   struct Pressure {
@@ -189,6 +192,8 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // log_timer.cc
   void arm_log_timer() noexcept HDB_REQUIRES(log_mutex_);
+  void arm_log_timer(std::chrono::nanoseconds due) noexcept HDB_REQUIRES(log_mutex_);
+  bool is_flushing() HDB_EXCLUDES(state_mutex_);
   void on_log_timer() noexcept;
   Status sync_by_timer();
 
@@ -199,6 +204,7 @@ class Store : public std::enable_shared_from_this<Store> {
   void schedule_flush() noexcept HDB_REQUIRES(state_mutex_);
   void schedule_flush_retry() noexcept HDB_REQUIRES(state_mutex_);
   void run_flush() noexcept;
+  Status remove_log_below(LogPoint floor) HDB_EXCLUDES(log_mutex_);
   Status flush_oldest(const std::shared_ptr<const SealedMemTable>& sealed);
   // Tables and edit of a sealed memtable, and the view without it.
   Status write_flush(const std::shared_ptr<const SealedMemTable>& sealed);
@@ -228,6 +234,7 @@ class Store : public std::enable_shared_from_this<Store> {
   Status end_log(const Status& flushed);
   Status close_log();
   Status remove_log_files();
+  void update_room() noexcept HDB_REQUIRES(state_mutex_);
   void publish_view() HDB_REQUIRES(state_mutex_);
   // A view with room for the sealed memtables, so that filling it cannot fail.
   std::shared_ptr<ReadView> make_view() HDB_EXCLUDES(state_mutex_);
@@ -255,6 +262,7 @@ class Store : public std::enable_shared_from_this<Store> {
   std::shared_ptr<Visibility> visibility_;
   Reserve reserve_;
   CommitQueue commit_queue_;
+  BatchMemory batch_memory_;  // of large batches, until they are flushed
   LookUps look_ups_;
   Counters counters_;
   std::atomic<std::uint64_t> file_number_{1};           // the next; relaxed, unique by fetch_add
@@ -278,9 +286,11 @@ class Store : public std::enable_shared_from_this<Store> {
   Position next_position_ HDB_GUARDED_BY(log_mutex_) = 0;
   Timestamp last_commit_time_ HDB_GUARDED_BY(log_mutex_){};
   RecentIds recent_ids_ HDB_GUARDED_BY(log_mutex_);
+  Admitted admitted_ HDB_GUARDED_BY(log_mutex_);                   // of the group being written; kept for its memory
   std::uint64_t active_log_bytes_ HDB_GUARDED_BY(log_mutex_) = 0;  // written since the active memtable began
   std::optional<std::chrono::nanoseconds> timer_due_ HDB_GUARDED_BY(log_mutex_);  // the next timer set; empty: none
   std::chrono::nanoseconds last_append_ HDB_GUARDED_BY(log_mutex_){0};
+  std::optional<std::chrono::nanoseconds> place_checked_ HDB_GUARDED_BY(log_mutex_);
   std::optional<std::chrono::nanoseconds> first_unsynced_ HDB_GUARDED_BY(log_mutex_);  // of kInterval appends
 
   std::shared_ptr<MemTable> active_ HDB_GUARDED_BY(state_mutex_);
@@ -294,6 +304,9 @@ class Store : public std::enable_shared_from_this<Store> {
   bool is_flushing_ HDB_GUARDED_BY(state_mutex_) = false;
   bool is_flush_retry_set_ HDB_GUARDED_BY(state_mutex_) = false;  // a timer will schedule a flush
   std::vector<std::pair<FileNumber, std::weak_ptr<const sstable::TableMeta>>> obsolete_ HDB_GUARDED_BY(state_mutex_);
+  // Whether an append may go on without a look at what is below: nothing of it slows appends down, or stops them.
+  // Stored by update_room(), read by appends; relaxed, as they may be late to know anyway.
+  std::atomic<bool> has_room_ = false;
   Status write_error_ HDB_GUARDED_BY(state_mutex_);              // of the log or the manifest, or read only: no writes
   Status flush_error_ HDB_GUARDED_BY(state_mutex_);              // of the last flush; OK again once one succeeds
   Status compaction_error_ HDB_GUARDED_BY(state_mutex_);         // likewise

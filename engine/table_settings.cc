@@ -10,7 +10,8 @@ sstable::TableSettings settings(const Options& options, int level) {
   return {.block_bytes = options.block_bytes,
           .compression = options.compression,
           .level = level,
-          .filter_bits_per_key = options.filter_bits_per_key};
+          .filter_bits_per_key = options.filter_bits_per_key,
+          .writes = options.table_writes};
 }
 
 }  // namespace

@@ -55,10 +55,13 @@ void Visibility::batch_applied(SequenceNumber end) {
     slots_.pop_front();
     has_advanced = true;
   }
-  if (has_advanced) published_signal_.notify_all();
+  if (!has_advanced) return;
+  published_sequence_.store(published_.next_sequence.raw(), std::memory_order_release);
+  published_signal_.notify_all();
 }
 
 Status Visibility::wait_published(SequenceNumber end) {
+  if (published_sequence_.load(std::memory_order_acquire) >= end.raw()) return {};
   MutexLock lock(mutex_);
   while (published_.next_sequence < end && failure_.ok()) published_signal_.wait(mutex_);
   return published_.next_sequence < end ? failure_ : Status();

@@ -66,7 +66,7 @@ class Visibility : public std::enable_shared_from_this<Visibility> {
   };
 
   Visibility(std::shared_ptr<const ReadView> view, Published published)
-      : view_(std::move(view)), published_(published) {}
+      : view_(std::move(view)), published_(published), published_sequence_(published.next_sequence.raw()) {}
 
   // --- readers
   // The current view and what is published in it, taken together.
@@ -108,6 +108,8 @@ class Visibility : public std::enable_shared_from_this<Visibility> {
   CondVar published_signal_;
   std::shared_ptr<const ReadView> view_ HDB_GUARDED_BY(mutex_);
   Published published_ HDB_GUARDED_BY(mutex_);
+  // Of published_, for who only asks whether it has come: release in batch_applied(), acquire in wait_published().
+  std::atomic<std::uint64_t> published_sequence_;
   std::deque<Slot> slots_ HDB_GUARDED_BY(mutex_);  // not yet published, in commit order
   Status failure_ HDB_GUARDED_BY(mutex_);
   std::multiset<SequenceNumber> pins_ HDB_GUARDED_BY(mutex_);  // next_sequence of each

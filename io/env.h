@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <hdb/options.h>
 #include <hdb/status.h>
 
 #include "base/bytes.h"
@@ -51,8 +52,13 @@ class LogFile {
   // Makes the file at least `bytes` long with space behind every byte, so that writing below cannot fail for want of
   // space; new bytes read as zero. kNoSpace leaves the file as it was. Returns bytes newly prepared.
   virtual Result<std::uint64_t> prepare(std::uint64_t bytes) = 0;
-  // Starts writing the pieces as one run at `offset`, below what was prepared. With `is_durable` the write counts as
-  // done only when it is on the device. The pieces must live until wait().
+  // Writes zeros over [begin, end), multiples of 4096 below what was prepared, and makes them and the file's size
+  // durable: a durable write there then changes nothing that a file system keeps a journal of.
+  virtual Status zero(std::uint64_t begin, std::uint64_t end) = 0;
+  // Starts writing the pieces as one run at `offset`, below what was prepared; zeros may follow up to the next multiple
+  // of 4096, if that was prepared. With `is_durable` the write counts as done only when it is on the device. Where
+  // offset, and address and size of every piece, are multiples of 4096, nothing need be copied. The pieces must live
+  // until wait().
   virtual Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) = 0;
   // Returns when the write is done, with the bytes written: fewer than submitted where the device took no more, and
   // then nobody will write the rest. Each ticket once.
@@ -78,7 +84,8 @@ class Env {
  public:
   virtual ~Env() = default;
   // A new file, empty; one of that name is replaced.
-  virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
+  virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) = 0;
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path) { return create(path, FileWrites::kCached); }
   // kNotFound if it does not exist.
   virtual Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) = 0;
   // A new log file, empty; kIoError if one exists.

@@ -42,9 +42,9 @@ void LockedEnv::abandon_lock() noexcept {
   static_cast<void>(lock_.release());
 }
 
-Result<std::unique_ptr<WritableFile>> LockedEnv::create(const std::string& path) {
+Result<std::unique_ptr<WritableFile>> LockedEnv::create(const std::string& path, FileWrites writes) {
   HDB_TRY(check_lock());
-  return env_.create(path);
+  return env_.create(path, writes);
 }
 
 Result<std::unique_ptr<LogFile>> LockedEnv::create_log(const std::string& path) {

@@ -28,7 +28,8 @@ class LockedEnv final : public Env {
   // In a forked child, whose parent has the lock: keeps it.
   void abandon_lock() noexcept HDB_NO_THREAD_SAFETY_ANALYSIS;
 
-  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+  using Env::create;
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override;
   Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) override { return env_.open(path); }
   Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override;
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override;

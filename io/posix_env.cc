@@ -22,170 +22,22 @@
 
 #include "base/mutex.h"
 #include "base/seeded_defect.h"
+#include "io/direct_file.h"
 #include "io/env.h"
 #include "io/file_name.h"
+#include "io/posix_file.h"
+#include "io/posix_log_file.h"
 
 namespace hdb {
 
 namespace {
 
-constexpr mode_t kFileMode = 0644;  // less the process's umask, as below
-constexpr mode_t kDirectoryMode = 0755;
-
-std::string_view remedy_for(int error) noexcept {
-  switch (error) {
-    case ENOSPC:
-      return "; free space on its file system and retry";
-    case EDQUOT:
-      return "; raise the quota or remove files, and retry";
-    case EACCES:
-    case EPERM:
-      return "; check owner and permissions of the file and its directory";
-    case ENOTDIR:
-      return "; a file is there: give a directory";
-    case ELOOP:
-      return "; a link is there: put the file itself in its place";
-    case EISDIR:
-      return "; a directory is there: remove it, or choose another place";
-    case EFBIG:
-      return "; raise the limit on file sizes (ulimit -f)";
-    case EROFS:
-      return "; its file system is mounted read-only";
-    case EMFILE:
-    case ENFILE:
-      return "; raise the limit on open files (ulimit -n), or lower Options::open_tables_max";
-    default:
-      return "";
-  }
-}
-
-// The error `error` (an errno) of `operation` on `path`.
-Status system_error(const std::string& path, std::string_view operation, int error) {
-  std::string message = path + ": " + std::string(operation) + ": " + std::generic_category().message(error);
-  message += remedy_for(error);
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-      return Status::error(StatusCode::kNoSpace, std::move(message));
-    case ENOENT:
-      return Status::not_found(std::move(message));
-    default:
-      return Status::io_error(std::move(message));
-  }
-}
-
-std::string at_byte(std::string_view operation, std::uint64_t offset) {
-  return std::string(operation) + " at byte " + std::to_string(offset);
-}
-
-// Calls `call` again for as long as a signal interrupts it.
-template <typename Call>
-auto uninterrupted(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
-
-// Owns an open file. Single-owner.
-class FileDescriptor {
- public:
-  FileDescriptor() noexcept = default;
-  explicit FileDescriptor(int number) noexcept : number_(number) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~FileDescriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int number() const noexcept { return number_; }
-  int release() noexcept { return std::exchange(number_, -1); }
-
- private:
-  int number_ = -1;
-};
-
-Result<FileDescriptor> open_file(const std::string& path, int flags) {
-  // Not blocking: a pipe in a file's place would keep the open waiting for somebody at its other end.
-  const int number = uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, kFileMode); });
-  if (number < 0) return system_error(path, (flags & O_EXCL) != 0 ? "create" : "open", errno);
-  FileDescriptor file(number);
-  if (number > STDERR_FILENO) return file;
-  // The host has closed a standard descriptor: what it prints must not end up in a file of the store.
-  const int moved = ::fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  if (moved < 0) return system_error(path, "open", errno);
-  return FileDescriptor(moved);
-}
-
-Result<std::uint64_t> regular_file_bytes(const FileDescriptor& file, const std::string& path) {
-  struct stat attributes;
-  if (::fstat(file.number(), &attributes) != 0) return system_error(path, "stat", errno);
-  if (!S_ISREG(attributes.st_mode))
-    return Status::io_error(path + ": open: not a regular file; something else is in its place");
-  return static_cast<std::uint64_t>(attributes.st_size);
-}
+constexpr mode_t kDirectoryMode = 0755;  // less the process's umask
 
 // All on it is durable, and some file systems that are never written to refuse to sync.
 bool is_read_only_medium(const FileDescriptor& file) noexcept {
   struct statvfs attributes;
   return ::fstatvfs(file.number(), &attributes) == 0 && (attributes.f_flag & ST_RDONLY) != 0;
-}
-
-Status close_file(FileDescriptor& file, const std::string& path) {
-  // Linux frees the descriptor also when it reports an error, so close is not tried again after EINTR.
-  if (::close(file.release()) != 0 && errno != EINTR) return system_error(path, "close", errno);
-  return {};
-}
-
-Status sync_file(const FileDescriptor& file, const std::string& path) {
-  if (HDB_SEEDED(sync_again_after_an_error) && ::fdatasync(file.number()) == 0) return {};
-  if (uninterrupted([&] { return ::fdatasync(file.number()); }) != 0) return system_error(path, "sync", errno);
-  return {};
-}
-
-// The part of some pieces not written yet, as the system takes it. Single-owner.
-class PieceQueue {
- public:
-  explicit PieceQueue(std::span<const ByteView> pieces) {
-    pieces_.reserve(pieces.size());
-    for (const ByteView piece : pieces) {
-      // The system's type serves reads too and so is not const; writes do not change the bytes.
-      if (!piece.empty()) pieces_.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
-    }
-  }
-  bool empty() const noexcept { return next_ == pieces_.size(); }
-  iovec* data() noexcept { return &pieces_[next_]; }
-  int count() const noexcept { return static_cast<int>(std::min<std::size_t>(pieces_.size() - next_, IOV_MAX)); }
-
-  void drop(std::size_t bytes) noexcept {
-    while (!empty() && bytes >= pieces_[next_].iov_len) bytes -= pieces_[next_++].iov_len;
-    if (bytes == 0) return;
-    pieces_[next_].iov_base = static_cast<std::byte*>(pieces_[next_].iov_base) + bytes;
-    pieces_[next_].iov_len -= bytes;
-  }
-
- private:
-  std::vector<iovec> pieces_;
-  std::size_t next_ = 0;
-};
-
-// Writes the pieces as one run at `offset`; returns their bytes.
-Result<std::uint64_t> write_at(const FileDescriptor& file, const std::string& path, std::uint64_t offset,
-                               std::span<const ByteView> pieces) {
-  PieceQueue queue(pieces);
-  std::uint64_t done = 0;
-  while (!queue.empty()) {
-    const ssize_t written = uninterrupted(
-        [&] { return ::pwritev(file.number(), queue.data(), queue.count(), static_cast<off_t>(offset + done)); });
-    if (written < 0) return system_error(path, at_byte("write", offset + done), errno);
-    if (written == 0) return Status::io_error(path + ": " + at_byte("write", offset + done) + ": nothing was written");
-    queue.drop(static_cast<std::size_t>(written));
-    if (HDB_SEEDED(lose_what_a_short_write_left)) queue.drop(~std::size_t{0} / 2);
-    done += static_cast<std::uint64_t>(written);
-    if (HDB_SEEDED(write_the_rest_at_the_begin)) offset -= static_cast<std::uint64_t>(written);
-  }
-  return done;
 }
 
 class PosixRandomAccessFile final : public RandomAccessFile {
@@ -237,91 +89,6 @@ class PosixWritableFile final : public WritableFile {
   FileDescriptor file_;
   std::string path_;
   std::uint64_t bytes_ = 0;
-};
-
-// Writes when submitted, so a ticket is always done when it is waited for.
-class PosixLogFile final : public LogFile {
- public:
-  PosixLogFile(FileDescriptor file, std::string path, std::uint64_t bytes) noexcept
-      : file_(std::move(file)), path_(std::move(path)), prepared_(bytes) {}
-
-  Result<std::uint64_t> prepare(std::uint64_t bytes) override {
-    const std::uint64_t before = prepared_;
-    while (prepared_ < bytes) {
-      const std::uint64_t step = std::min(bytes - prepared_, kPrepareStepBytes);
-      const Status status = prepare_step(step);
-      if (!status.ok()) {
-        HDB_TRY(truncate(before));
-        return status;
-      }
-      prepared_ += step;
-    }
-    return prepared_ - before;
-  }
-
-  Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) override {
-    std::uint64_t bytes = 0;
-    for (const ByteView piece : pieces) bytes += piece.size();
-    HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
-    const std::uint64_t written = HDB_TRY(write_at(file_, path_, offset, pieces));
-    if (is_durable) HDB_TRY(sync_file(file_, path_));
-    if (!HDB_SEEDED(give_a_ticket_twice) || last_ticket_ == 0) ++last_ticket_;
-    done_.push_back({last_ticket_, written});
-    return last_ticket_;
-  }
-
-  Result<std::uint64_t> wait(Ticket ticket) override {
-    const auto found =
-        std::find_if(done_.begin(), done_.end(), [ticket](const Done& done) { return done.ticket == ticket; });
-    HDB_CHECK(found != done_.end());
-    const std::uint64_t bytes = found->bytes;
-    done_.erase(found);
-    return bytes;
-  }
-
-  Status sync() override { return sync_file(file_, path_); }
-
-  Status truncate(std::uint64_t bytes) override {
-    if (uninterrupted([&] { return ::ftruncate(file_.number(), static_cast<off_t>(bytes)); }) != 0) {
-      return system_error(path_, "truncate", errno);
-    }
-    prepared_ = bytes;
-    return {};
-  }
-  Status close() override { return close_file(file_, path_); }
-  const std::string& path() const noexcept override { return path_; }
-
- private:
-  struct Done {
-    Ticket ticket;
-    std::uint64_t bytes;
-  };
-
-  // A signal undoes an fallocate that is under way, so one for a whole segment might never end.
-  static constexpr std::uint64_t kPrepareStepBytes = 16u << 20;
-
-  Status prepare_step(std::uint64_t bytes) {
-    const int result = uninterrupted(
-        [&] { return ::fallocate(file_.number(), 0, static_cast<off_t>(prepared_), static_cast<off_t>(bytes)); });
-    if (result == 0) return {};
-    if (errno != EOPNOTSUPP && errno != ENOSYS) return system_error(path_, at_byte("reserve space", prepared_), errno);
-    return write_zeros(bytes);
-  }
-
-  Status write_zeros(std::uint64_t bytes) {
-    const std::vector<std::byte> zeros(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, 1u << 20)));
-    for (std::uint64_t done = 0; done < bytes;) {
-      const ByteView piece = ByteView(zeros).first(std::min<std::uint64_t>(zeros.size(), bytes - done));
-      done += HDB_TRY(write_at(file_, path_, prepared_ + done, {&piece, 1}));
-    }
-    return {};
-  }
-
-  FileDescriptor file_;
-  std::string path_;
-  std::uint64_t prepared_;  // the size of the file
-  Ticket last_ticket_ = 0;
-  std::vector<Done> done_;  // not waited for yet
 };
 
 // The locks this process holds, by what the system calls the file. A process's own second lock must be refused too, and
@@ -419,10 +186,11 @@ class PosixFileLock final : public FileLock {
 
 class PosixEnv final : public Env {
  public:
-  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override {
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override {
     // A file of that name may have other links, or readers: it is replaced, not emptied.
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path, "replace", errno);
     FileDescriptor file = HDB_TRY(open_file(path, O_WRONLY | O_CREAT | O_EXCL));
+    if (writes == FileWrites::kDirect) return make_direct_file(std::move(file), path);
     return std::unique_ptr<WritableFile>(std::make_unique<PosixWritableFile>(std::move(file), path));
   }
 
@@ -434,13 +202,13 @@ class PosixEnv final : public Env {
 
   Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT | O_EXCL));
-    return std::unique_ptr<LogFile>(std::make_unique<PosixLogFile>(std::move(file), path, 0));
+    return make_posix_log_file(std::move(file), path, 0);
   }
 
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_NOFOLLOW));
     const std::uint64_t bytes = HDB_TRY(regular_file_bytes(file, path));
-    return std::unique_ptr<LogFile>(std::make_unique<PosixLogFile>(std::move(file), path, bytes));
+    return make_posix_log_file(std::move(file), path, bytes);
   }
 
   Result<std::vector<std::string>> list(const std::string& directory) override {

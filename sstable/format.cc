@@ -94,13 +94,15 @@ Result<BlockHandle> decode_handle(Cursor& cursor) {
   return BlockHandle{offset, static_cast<std::uint32_t>(bytes)};
 }
 
-void append_trailer(Buffer& to, std::size_t begin, const BlockTrailer& trailer, FileNumber number,
-                    std::uint64_t offset) {
-  append_fixed(to, trailer.raw_bytes);
-  append_fixed(to, trailer.compression);
-  append_fixed(to, trailer.kind);
-  append_fixed(to, std::uint16_t{0});
-  append_fixed(to, checksum64(bytes_of(to).subspan(begin), block_seed(number, offset)));
+std::array<std::byte, kBlockTrailerBytes> encode_trailer(ByteView stored, const BlockTrailer& trailer,
+                                                         FileNumber number, std::uint64_t offset) {
+  std::array<std::byte, kBlockTrailerBytes> bytes{};
+  store(bytes.data(), trailer.raw_bytes);
+  store(bytes.data() + 4, trailer.compression);
+  store(bytes.data() + 5, trailer.kind);
+  const ByteView covered = ByteView(bytes).first(kBlockTrailerBytes - 8);
+  store(bytes.data() + covered.size(), checksum64(stored, covered, block_seed(number, offset)));
+  return bytes;
 }
 
 Result<BlockTrailer> decode_trailer(ByteView block, FileNumber number, std::uint64_t offset) {

@@ -84,9 +84,9 @@ struct BlockTrailer {
   BlockKind kind;
 };
 
-// Seals the block that is at the end of `to`, from `begin` on, and will be at `offset` in file `number`.
-void append_trailer(Buffer& to, std::size_t begin, const BlockTrailer& trailer, FileNumber number,
-                    std::uint64_t offset);
+// What comes behind the bytes of a block that will be at `offset` in file `number`.
+std::array<std::byte, kBlockTrailerBytes> encode_trailer(ByteView stored, const BlockTrailer& trailer,
+                                                         FileNumber number, std::uint64_t offset);
 // Of a block with its trailer. kCorruption says what is wrong, but not where: the caller knows.
 Result<BlockTrailer> decode_trailer(ByteView block, FileNumber number, std::uint64_t offset);
 

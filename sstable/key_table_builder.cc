@@ -1,6 +1,7 @@
 #include "sstable/key_table_builder.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/checksum.h"
 #include "sstable/filter.h"
@@ -29,15 +30,17 @@ KeyTableBuilder::KeyTableBuilder(KeyTableBuilder&&) noexcept = default;
 
 Status KeyTableBuilder::add(const Entry& entry) {
   const bool is_first = meta_.entry_count == 0;
-  if (!is_first && compare_entries(bytes_of(last_key_), last_sequence_, entry.key, entry.sequence) >= 0) {
+  const std::size_t shared = common_prefix(bytes_of(last_key_), entry.key);
+  if (!is_first && !is_in_order(entry, shared)) {
     return Status::corruption("entries for table " + std::to_string(meta_.number.raw()) +
                               " are out of order after entry " + std::to_string(meta_.entry_count) +
                               ": a table they come from is damaged; run 'hdb-dump verify' on the store");
   }
-  const bool is_new_key = is_first || !equal_bytes(bytes_of(last_key_), entry.key);
+  const bool is_new_key = is_first || shared < entry.key.size();
   if (is_new_key) {
     if (settings_.filter_bits_per_key > 0) key_hashes_.push_back(hash64(entry.key));
-    last_key_.assign(entry.key.begin(), entry.key.end());
+    last_key_.resize(shared);
+    append(last_key_, entry.key.subspan(shared));
   }
   if (is_first) {
     meta_.smallest_key = last_key_;
@@ -48,11 +51,17 @@ Status KeyTableBuilder::add(const Entry& entry) {
   last_sequence_ = entry.sequence;
   ++meta_.entry_count;
 
-  scratch_.clear();
-  append_varint(scratch_, tag_of(entry.sequence, entry.kind));
-  append(scratch_, entry.value);
-  block_->add(entry.key, bytes_of(scratch_));
+  std::array<std::byte, kVarintBytesMax> tag;
+  const std::byte* const tag_end = put_varint(tag.data(), tag_of(entry.sequence, entry.kind));
+  block_->add(entry.key, shared, ByteView(tag.data(), tag_end), entry.value);
   return block_->bytes() >= settings_.block_bytes ? finish_block() : Status();
+}
+
+// Behind the last entry, with which its key shares the first `shared` bytes: a longer key, a larger one, or an older
+// version of the same.
+bool KeyTableBuilder::is_in_order(const Entry& entry, std::size_t shared) const noexcept {
+  if (shared == entry.key.size()) return shared == last_key_.size() && entry.sequence < last_sequence_;
+  return shared == last_key_.size() || entry.key[shared] > last_key_[shared];
 }
 
 Status KeyTableBuilder::finish_block() {

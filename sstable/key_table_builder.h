@@ -38,6 +38,7 @@ class KeyTableBuilder {
   std::uint64_t file_bytes() const noexcept;
 
  private:
+  bool is_in_order(const Entry& entry, std::size_t shared) const noexcept;
   Status finish_block();
 
   TableSettings settings_;

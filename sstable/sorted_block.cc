@@ -1,25 +1,44 @@
 #include "sstable/sorted_block.h"
 
+#include <array>
+#include <bit>
+
 namespace hdb::sstable {
 
-void BlockBuilder::add(ByteView key, ByteView value) {
-  std::size_t shared = 0;
+std::size_t common_prefix(ByteView a, ByteView b) noexcept {
+  const std::size_t limit = std::min(a.size(), b.size());
+  std::size_t same = 0;
+  for (; same + 8 <= limit; same += 8) {
+    const std::uint64_t differ = load<std::uint64_t>(a.data() + same) ^ load<std::uint64_t>(b.data() + same);
+    if (differ != 0) return same + static_cast<std::size_t>(std::countr_zero(differ)) / 8;
+  }
+  while (same < limit && a[same] == b[same]) ++same;
+  return same;
+}
+
+void BlockBuilder::add(ByteView key, std::size_t shared, ByteView value, ByteView rest_of_value) {
   if (restarts_.empty() || since_restart_ == restart_interval_) {
     restarts_.push_back(static_cast<std::uint32_t>(entries_.size()));
     since_restart_ = 0;
-  } else {
-    const std::size_t limit = std::min(key.size(), last_key_.size());
-    while (shared < limit && key[shared] == last_key_[shared]) ++shared;
+    shared = 0;
   }
   ++since_restart_;
-  append_varint(entries_, shared);
-  append_varint(entries_, key.size() - shared);
-  append_varint(entries_, value.size());
+  std::array<std::byte, 3 * kVarintBytesMax> lengths;
+  std::byte* end = put_varint(lengths.data(), shared);
+  end = put_varint(end, key.size() - shared);
+  end = put_varint(end, value.size() + rest_of_value.size());
+  append(entries_, ByteView(lengths.data(), end));
   append(entries_, key.subspan(shared));
   append(entries_, value);
+  append(entries_, rest_of_value);
+  HDB_CHECK(entries_.size() < UINT32_MAX);  // items have limits, and blocks end long before
+}
+
+void BlockBuilder::add(ByteView key, ByteView value) {
+  const std::size_t shared = common_prefix(key, bytes_of(last_key_));
+  add(key, shared, value);
   last_key_.resize(shared);
   append(last_key_, key.subspan(shared));
-  HDB_CHECK(entries_.size() < UINT32_MAX);  // items have limits, and blocks end long before
 }
 
 ByteView BlockBuilder::finish() {

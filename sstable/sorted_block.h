@@ -19,6 +19,10 @@ class BlockBuilder {
   // A restart point every `restart_interval` entries: 1 searches fastest and compresses nothing.
   explicit BlockBuilder(std::uint32_t restart_interval) : restart_interval_(restart_interval) {}
 
+  // `shared`: how many bytes the key begins with as the one before. The value is given in two parts, the second of
+  // which may be empty.
+  void add(ByteView key, std::size_t shared, ByteView value, ByteView rest_of_value = {});
+  // The same, for who does not keep the key before.
   void add(ByteView key, ByteView value);
   // The block's bytes so far, its end included.
   std::size_t bytes() const noexcept { return entries_.size() + restarts_.size() * 4 + 4; }
@@ -32,8 +36,11 @@ class BlockBuilder {
   std::uint32_t since_restart_ = 0;
   Buffer entries_;
   std::vector<std::uint32_t> restarts_;
-  Buffer last_key_;
+  Buffer last_key_;  // of add() without `shared`
 };
+
+// How many bytes the two begin with alike.
+std::size_t common_prefix(ByteView a, ByteView b) noexcept;
 
 // Owns its bytes, which were checked when it was made: walking it cannot leave them. Immutable.
 class SortedBlock {

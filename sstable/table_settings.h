@@ -12,6 +12,7 @@ struct TableSettings {
   Compression compression = Compression::kZstd;
   int level = 3;                           // zstd's, [1, 19]; not read without compression
   std::uint32_t filter_bits_per_key = 10;  // 0: no filter
+  FileWrites writes = FileWrites::kCached;
 };
 
 }  // namespace hdb::sstable

@@ -8,6 +8,8 @@ namespace hdb::sstable {
 namespace {
 
 constexpr std::size_t kWriteBytes = 512u << 10;
+// From here on a block is written from where it is.
+constexpr std::size_t kLargeBlockBytes = 64u << 10;
 
 }  // namespace
 
@@ -26,12 +28,30 @@ Result<BlockHandle> TableWriter::add(BlockKind kind, ByteView raw, Compression c
                                     " bytes does not fit a table; choose a smaller table_bytes_target");
   }
   const std::uint64_t offset = file_bytes();
-  const std::size_t begin = pending_.size();
-  const CompressionKind compressed = append_compressed(pending_, raw, compression, level);
-  const auto stored = static_cast<std::uint32_t>(pending_.size() - begin);
-  append_trailer(pending_, begin, {static_cast<std::uint32_t>(raw.size()), compressed, kind}, number_, offset);
-  if (pending_.size() >= kWriteBytes) HDB_TRY(write_pending());
-  return BlockHandle{offset, stored};
+  ByteView stored = raw;
+  CompressionKind compressed = CompressionKind::kNone;
+  if (compression != Compression::kNone) {
+    compressed_.clear();
+    compressed = append_compressed(compressed_, raw, compression, level);
+    stored = bytes_of(compressed_);
+  }
+  const auto trailer =
+      encode_trailer(stored, {static_cast<std::uint32_t>(raw.size()), compressed, kind}, number_, offset);
+  HDB_TRY(write(stored, trailer));
+  return BlockHandle{offset, static_cast<std::uint32_t>(stored.size())};
+}
+
+Status TableWriter::write(ByteView block, ByteView trailer) {
+  if (block.size() < kLargeBlockBytes) {
+    append(pending_, block);
+    append(pending_, trailer);
+    return pending_.size() >= kWriteBytes ? write_pending() : Status();
+  }
+  const ByteView pieces[] = {bytes_of(pending_), block, trailer};
+  HDB_TRY(file_->append(pieces));
+  written_bytes_ += pending_.size() + block.size() + trailer.size();
+  pending_.clear();
+  return {};
 }
 
 Status TableWriter::write_pending() {

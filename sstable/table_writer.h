@@ -26,12 +26,14 @@ class TableWriter {
 
  private:
   Result<BlockHandle> add(BlockKind kind, ByteView raw, Compression compression, int level);
+  Status write(ByteView block, ByteView trailer);
   Status write_pending();
 
   std::unique_ptr<WritableFile> file_;
   FileNumber number_;
   std::uint64_t written_bytes_ = 0;
-  Buffer pending_;
+  Buffer pending_;     // small blocks, behind what is written
+  Buffer compressed_;  // the block being added
 };
 
 }  // namespace hdb::sstable

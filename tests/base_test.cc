@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/batch.h"
+#include "base/batch_memory.h"
 #include "base/checksum.h"
 #include "base/postings.h"
 #include "base/record.h"
@@ -288,7 +289,7 @@ TEST_CASE("a batch gives back its events and changes in order") {
                          i % 3 == 2 ? std::nullopt : std::optional<ByteView>(values[i])});
     }
     REQUIRE(validate_batch(events, changes).ok());
-    const EncodedBatch batch = EncodedBatch::copy_of(encode_batch(events, changes, kStamp).bytes());
+    const EncodedBatch batch = encode_batch(events, changes, kStamp);
     CHECK(batch.event_count() == events.size());
     CHECK(batch.change_count() == changes.size());
     CHECK(batch.bytes().size() % 8 == 0);
@@ -429,6 +430,80 @@ TEST_CASE("UTF-8 is what RFC 3629 says, for all strings of three bytes and rando
   }
   CHECK(different == 0);
   CHECK(valid > 1000);
+}
+
+TEST_CASE(
+    "a large batch lies in an aligned block, with room in front and zeros behind, and has the bytes of any other") {
+  BatchMemory memory(0);
+  for (const std::size_t bytes :
+       {kLargeBatchBytes - 100, kLargeBatchBytes, kLargeBatchBytes + 4000, std::size_t{9} << 20}) {
+    CAPTURE(bytes);
+    const std::string value(bytes, 'v');
+    const KeyValueChange change{Keyspace(3), as_bytes("key"), as_bytes(value)};
+    const EncodedBatch plain = encode_batch({}, {&change, 1}, kStamp);
+    CHECK(plain.block().empty());
+    const EncodedBatch batch = encode_batch({}, {&change, 1}, kStamp, &memory);
+    CHECK(equal_bytes(batch.bytes(), plain.bytes()));
+    const EncodedBatch view = EncodedBatch::view_of(plain.bytes(), nullptr);
+    CHECK(view.bytes().data() == plain.bytes().data());
+    CHECK(view.change_count() == 1);
+    CHECK(view.block().empty());
+    const MutableBytes block = batch.block();
+    if (bytes < kLargeBatchBytes) {
+      CHECK(block.empty());
+      continue;
+    }
+    REQUIRE(reinterpret_cast<std::uintptr_t>(block.data()) % BatchMemory::kAlignment == 0);
+    REQUIRE(block.size() % BatchMemory::kAlignment == 0);
+    CHECK(block.data() + kBatchRoomBytes == batch.bytes().data());
+    const ByteView behind = ByteView(block).subspan(kBatchRoomBytes + batch.bytes().size());
+    CHECK(behind.size() < BatchMemory::kAlignment);
+    CHECK(std::all_of(behind.begin(), behind.end(), [](std::byte byte) { return byte == std::byte{0}; }));
+  }
+}
+
+TEST_CASE("pieces of batch memory never overlap while they live, and outlive it") {
+  constexpr std::size_t kStep = BatchMemory::kAlignment;
+  const std::uint64_t seed = hdb::test::test_seed();
+  CAPTURE(seed);
+  Random random(seed);
+  for (const std::size_t spare_bytes : {0u, 64u << 20}) {
+    struct Piece {
+      std::shared_ptr<std::byte> memory;
+      std::size_t bytes;
+      std::byte mark;
+    };
+    std::vector<Piece> pieces;
+    const auto check = [](const Piece& piece) {
+      return std::all_of(piece.memory.get(), piece.memory.get() + piece.bytes,
+                         [&](std::byte byte) { return byte == piece.mark; });
+    };
+    {
+      BatchMemory memory(spare_bytes);
+      for (std::size_t count = hdb::test::scaled(300); count > 0; --count) {
+        const std::size_t bytes = kStep * (1 + random() % (random() % 16 == 0 ? 600 : 40));
+        pieces.push_back({memory.allocate(bytes), bytes, static_cast<std::byte>(random())});
+        REQUIRE(reinterpret_cast<std::uintptr_t>(pieces.back().memory.get()) % kStep == 0);
+        std::fill_n(pieces.back().memory.get(), bytes, pieces.back().mark);
+        if (pieces.size() < 40) continue;
+        const std::size_t gone = random() % pieces.size();
+        CHECK(check(pieces[gone]));
+        pieces.erase(pieces.begin() + static_cast<std::ptrdiff_t>(gone));
+      }
+    }
+    for (const Piece& piece : pieces) CHECK(check(piece));
+  }
+}
+
+TEST_CASE("the checksum of bytes in two parts is that of the whole") {
+  Random random(9);
+  for (int round = 0; round < 200; ++round) {
+    const Buffer bytes = random_bytes(random, 3000);
+    const std::size_t cut = bytes.empty() ? 0 : random() % bytes.size();
+    const std::uint64_t seed = random();
+    const ByteView whole = bytes_of(bytes);
+    CHECK(checksum64(whole.first(cut), whole.subspan(cut), seed) == checksum64(whole, seed));
+  }
 }
 
 TEST_CASE("a cursor yields what was appended, and reports where bytes or varints end too early") {

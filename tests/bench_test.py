@@ -34,7 +34,7 @@ def check(holds, message):
 
 
 def has_peers():
-    return run("kv-ingest", "--engine", "rocksdb,leveldb", "--events", "1").returncode == 0
+    return run("kv-ingest", "--engine", "rocksdb,leveldb,lmdb", "--events", "1").returncode == 0
 
 
 def check_result(result, engine, events):
@@ -80,14 +80,114 @@ def test_peers_take_turns_and_are_compared(scratch):
     if not has_peers():
         return  # built without them
     for workload in ("kv-ingest", "ingest"):
-        found = objects(workload, *TINY, "--engine", "hdb,rocksdb,leveldb", "--rounds", "2", "--dir", scratch)
+        found = objects(workload, *TINY, "--engine", "hdb,rocksdb,leveldb,lmdb", "--rounds", "2", "--dir", scratch)
         order = [result["engine"] for result in found if result["kind"] == "result"]
-        check(order == ["hdb", "rocksdb", "leveldb"] * 2, str(order))
-        for result in found[:6]:
+        check(order == ["hdb", "rocksdb", "leveldb", "lmdb"] * 2, str(order))
+        for result in found[:8]:
             check_result(result, result["engine"], 3000)
-        ratios = found[6:]
-        check([ratio["peer"] for ratio in ratios] == ["rocksdb", "leveldb"], str(ratios))
+        ratios = found[8:]
+        check([ratio["peer"] for ratio in ratios] == ["rocksdb", "leveldb", "lmdb"], str(ratios))
         check(all(ratio["events_per_s"] > 0 and ratio["p99_us"] > 0 for ratio in ratios), str(ratios))
+
+
+# What each workload of named figures says beside the fields that all have, and what is above 0 on the tiniest run.
+LABEL_FIELDS = """kind workload engine round events durability preset write_buffer_bytes cache_bytes cpu_model
+    device_sync_p50_us verified""".split()
+FIGURES = {
+    "kv-get": "batch writers readers queries gets_per_s p50_us p99_us absent_gets_per_s peak_rss_bytes",
+    "kv-scan": "batch writers entries_per_s backward_entries_per_s peak_rss_bytes",
+    "mixed": """batch writers readers events_per_s settled_events_per_s p50_us p99_us p999_us max_us worst_stall_ms
+        short_run_events_per_s sustained_events_per_s sustained_over_short_run gets gets_per_s bytes_written
+        write_amplification""",
+    "recover": "batch writers log_bytes bytes_per_s open_ms",
+    "open": "batch writers opens files p50_ms max_ms",
+}
+TINY_READS = [*TINY, "--readers", "3", "--queries", "500"]
+
+
+def check_figures(result, workload, engine, events):
+    missing = [field for field in LABEL_FIELDS + FIGURES[workload].split() if field not in result]
+    check(not missing, f"{workload} of {engine} lacks {missing}")
+    check(result["kind"] == "result" and result["workload"] == workload and result["engine"] == engine, str(result))
+    check(result["verified"] is True and result["events"] == events, str(result))
+    for field in FIGURES[workload].split():
+        check(result[field] > 0, f"{workload} of {engine}: {field} is {result[field]}")
+
+
+def test_every_workload_of_figures_is_verified(scratch):
+    for workload in FIGURES:
+        (result,) = objects(workload, *TINY_READS, "--dir", scratch)
+        check_figures(result, workload, "hdb", 3000)
+    text = run("mixed", "--events", "3000", "--dir", scratch)
+    check(text.returncode == 0 and text.stdout.count("\n") == 1 and " verified" in text.stdout, text.stdout)
+    check(not list(pathlib.Path(scratch).iterdir()), "a run left its store behind")
+
+
+def test_one_pair_and_one_byte_are_enough(scratch):
+    for workload in FIGURES:
+        (result,) = objects(workload, "--events", "1", "--value-bytes", "1", "--queries", "1", "--readers", "1",
+                            "--dir", scratch, "--output", "json")
+        check_figures(result, workload, "hdb", 1)
+
+
+def test_the_log_that_is_replayed_has_every_value(scratch):
+    (result,) = objects("recover", *TINY, "--dir", scratch)
+    check(3000 * 217 <= result["log_bytes"] < 3000 * 217 * 2, str(result))
+    check(result["durability"] == "none", str(result))
+
+
+def test_a_store_that_is_opened_has_many_tables(scratch):
+    (result,) = objects("open", *TINY, "--dir", scratch, "--value-bytes", "2000", "--set", "memtable_bytes=256KiB",
+                        "--set", "table_bytes_target=256KiB")
+    check(result["files"] > 12 and result["p50_ms"] <= result["max_ms"], str(result))
+
+
+def test_a_mixed_run_fills_ten_memtables_unless_told_otherwise(scratch):
+    (result,) = objects("mixed", "--batch", "100", "--output", "json", "--dir", scratch, "--preset", "small", "--set",
+                        "memtable_bytes=64KiB")
+    check(result["events"] * 217 >= 10 << 16 and result["verified"] is True, str(result))
+    check(result["gets"] % 128 == 0 and result["gets"] > 0, str(result))
+
+
+def test_readers_end_with_writers_that_fail(scratch):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20))  # the log's first file outgrows it
+
+    done = run("mixed", "--events", "1000000", "--dir", scratch, preexec_fn=limit, timeout=120)
+    check(done.returncode == 1 and done.stderr.count("\n") == 1, f"exit {done.returncode}: {done.stderr}")
+    check(".wal" in done.stderr and done.stdout == "", done.stderr)
+
+
+def test_peers_take_turns_in_every_workload_of_figures(scratch):
+    if not has_peers():
+        return  # built without them
+    for workload in FIGURES:
+        engines = ["hdb", "rocksdb", "leveldb"] + ([] if workload == "recover" else ["lmdb"])
+        rounds = 2 if workload == "kv-get" else 1
+        found = objects(workload, *TINY_READS, "--engine", ",".join(engines), "--rounds", str(rounds), "--dir", scratch)
+        results, ratios = found[:rounds * len(engines)], found[rounds * len(engines):]
+        check([result["engine"] for result in results] == engines * rounds, str(found))
+        for result in results:
+            check_figures(result, workload, result["engine"], 3000)
+        check([ratio["peer"] for ratio in ratios] == engines[1:], str(ratios))
+        for ratio in ratios:
+            check(ratio["kind"] == "ratio" and ratio["workload"] == workload, str(ratio))
+            figures = {name: value for name, value in ratio.items() if name not in ("kind", "workload", "peer")}
+            check(figures and all(value > 0 for value in figures.values()), str(ratio))
+            check("events" not in figures and "files" not in figures, f"neither more nor fewer are better: {ratio}")
+
+
+def test_recover_takes_no_more_than_a_peer_keeps_in_its_log(scratch):
+    if not has_peers():
+        return  # built without them
+    done = run("recover", "--engine", "leveldb", "--dir", scratch)
+    check(done.returncode == 2 and "at most --events" in done.stderr, f"exit {done.returncode}: {done.stderr}")
+
+
+def test_a_flushed_log_is_no_recovery(scratch):
+    done = run("recover", "--events", "30000", "--batch", "100", "--set", "memtable_bytes=64KiB", "--dir", scratch)
+    check(done.returncode == 1 and "take fewer --events" in done.stderr, f"exit {done.returncode}: {done.stderr}")
 
 
 def test_space_counts_every_file_of_generated_logs(scratch):
@@ -152,7 +252,11 @@ def test_bad_arguments_are_one_line_and_exit_2(scratch):
                       ["kv-ingest", "--events", "0"], ["kv-ingest", "--events", "many"],
                       ["kv-ingest", "--durability", "maybe"], ["kv-ingest", "--preset", "nonsense"],
                       ["kv-ingest", "--set", "nonsense"], ["kv-ingest", "--set", "block_bytes=1"],
-                      ["kv-ingest", "--input", "file"], ["space"]):
+                      ["kv-ingest", "--input", "file"], ["space"], ["kv-get", "--readers", "0"],
+                      ["kv-get", "--queries", "0"], ["kv-get", "--report", "report.html"],
+                      ["kv-scan", "--input", "file"], ["recover", "--durability", "sync"],
+                      ["recover", "--engine", "lmdb"], ["open", "--report", "report.html"],
+                      ["mixed", "--input", "file"], ["mixed", "--readers", "1025"]):
         done = run(*arguments)
         check(done.returncode == 2, f"{arguments}: exit {done.returncode}")
         check(len(done.stderr.splitlines()) == 1 and done.stdout == "", f"{arguments}: {done.stderr}")

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/batch_memory.h"
 #include "io/env.h"
 #include "io/file_name.h"
 #include "io/locked_env.h"
@@ -224,6 +225,95 @@ TEST_CASE("prepared log space reads as zero, keeps what is there, and takes writ
     expected.resize(6000);
     CHECK(equal_bytes(read_file(env, path, 6000).value(), expected));
     CHECK(read_file(env, path, 5999).status().code() == StatusCode::kCorruption);
+  });
+}
+
+TEST_CASE("a durable write to the log is whole, whatever its size and place, and so is what lies around it") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/000001.wal";
+    constexpr std::uint64_t kBytes = 2u << 20;
+    constexpr std::uint64_t kBlock = 4096;
+    Buffer expected(kBytes);
+    const auto log = env.create_log(path).value();
+    REQUIRE(log->prepare(kBytes).ok());
+    std::uint64_t offset = 0;
+    std::uint64_t number = 0;
+    // Around the sizes of a block and of what goes past the page cache, at the begin of a block and elsewhere.
+    for (const std::size_t bytes : {1u, 88u, 4095u, 4096u, 4097u, 20'000u, 262'144u, 262'145u}) {
+      for (const std::uint64_t shift : {0u, 8u}) {
+        const Buffer content = pattern(bytes, ++number);
+        const std::array<ByteView, 2> pieces = {ByteView(content).first(bytes / 2),
+                                                ByteView(content).subspan(bytes / 2)};
+        const auto ticket = log->submit(offset + shift, pieces, true);
+        REQUIRE_MESSAGE(ticket.ok(), ticket.status().message());
+        CHECK(log->wait(ticket.value()).value() == bytes);
+        std::copy(content.begin(), content.end(), expected.begin() + static_cast<std::ptrdiff_t>(offset + shift));
+        offset += (shift + bytes + kBlock - 1) / kBlock * kBlock;
+      }
+    }
+    CHECK(equal_bytes(read_file(env, path, kBytes).value(), expected));
+  });
+}
+
+TEST_CASE("aligned bytes written to the log are whole, durable or not, past the page cache or with it") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/000001.wal";
+    constexpr std::uint64_t kWrites = 100;  // so many that each way is tried
+    constexpr std::uint64_t kWriteBytes = 3 * BatchMemory::kAlignment;
+    const auto log = env.create_log(path).value();
+    REQUIRE(log->prepare(kWrites * kWriteBytes).ok());
+    BatchMemory memory(0);
+    Buffer expected;
+    for (std::uint64_t number = 0; number < kWrites; ++number) {
+      const Buffer content = pattern(kWriteBytes, number);
+      const std::shared_ptr<std::byte> aligned = memory.allocate(kWriteBytes);
+      std::copy(content.begin(), content.end(), aligned.get());
+      REQUIRE(write_log(*log, expected.size(), {aligned.get(), kWriteBytes}, number % 5 == 0).ok());
+      append(expected, bytes_of(content));
+    }
+    REQUIRE(log->sync().ok());
+    CHECK(equal_bytes(read_file(env, path, expected.size()).value(), expected));
+  });
+}
+
+TEST_CASE("a file written past the page cache has the bytes that were appended, whatever their number and pieces") {
+  on_each_env([](Env& env, const std::string& directory) {
+    Random random(5);
+    constexpr std::size_t kMiB = 1u << 20;
+    for (const std::size_t bytes :
+         {std::size_t{0}, std::size_t{1}, kMiB - 1, kMiB, kMiB + 1, 2 * kMiB, 5 * kMiB + 4097}) {
+      CAPTURE(bytes);
+      const Buffer content = pattern(bytes, bytes);
+      const std::string path = directory + "/file";
+      const auto file = env.create(path, FileWrites::kDirect).value();
+      for (std::size_t at = 0; at < bytes;) {
+        const std::size_t size = std::min(bytes - at, static_cast<std::size_t>(random() % (kMiB + kMiB / 2)));
+        const std::array<ByteView, 2> pieces = {ByteView(content).subspan(at, size / 3),
+                                                ByteView(content).subspan(at + size / 3, size - size / 3)};
+        REQUIRE(file->append(pieces).ok());
+        at += size;
+      }
+      REQUIRE(file->sync().ok());
+      REQUIRE(file->close().ok());
+      CHECK(env.file_bytes(path).value() == bytes);
+      CHECK(equal_bytes(read_file(env, path, bytes).value(), content));
+    }
+  });
+}
+
+TEST_CASE("zeros are written over a part of the log and nothing else") {
+  on_each_env([](Env& env, const std::string& directory) {
+    const std::string path = directory + "/000001.wal";
+    Buffer expected = pattern(20'000, 3);
+    const auto log = env.create_log(path).value();
+    REQUIRE(log->prepare(3u << 20).ok());
+    REQUIRE(write_log(*log, 0, expected, false).ok());
+    expected.resize(3u << 20);
+    REQUIRE(log->zero(8192, 12'288).ok());
+    REQUIRE(log->zero(20'480, 3u << 20).ok());
+    REQUIRE(log->zero(4096, 4096).ok());
+    std::fill(expected.begin() + 8192, expected.begin() + 12'288, std::byte{0});
+    CHECK(equal_bytes(read_file(env, path, expected.size()).value(), expected));
   });
 }
 

@@ -245,8 +245,8 @@ class GatedEnv final : public Env {
     signal_.notify_all();
   }
 
-  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override {
-    auto file = HDB_TRY(env_.create(path));
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override {
+    auto file = HDB_TRY(env_.create(path, writes));
     if (path.find("/sstables/") == std::string::npos) return file;
     return std::unique_ptr<WritableFile>(std::make_unique<GatedFile>(*this, std::move(file)));
   }

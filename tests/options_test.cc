@@ -68,6 +68,7 @@ Options all_changed() {
   options.compression = Compression::kNone;
   options.compression_level = 7;
   options.filter_bits_per_key = 0;
+  options.table_writes = FileWrites::kDirect;
   options.table_bytes_target = 100ull << 20;
   options.event_merge_width = 5;
   options.level0_compaction_trigger = 6;
@@ -98,14 +99,16 @@ TEST_CASE("every option can be set by name and goes through a file unchanged") {
   CHECK(loaded->memtable_bytes == changed.memtable_bytes);
   CHECK(loaded->durability == changed.durability);
   CHECK(loaded->compression == changed.compression);
+  CHECK(loaded->table_writes == changed.table_writes);
   CHECK(to_toml(loaded.value()) == to_toml(changed));
 }
 
 TEST_CASE("every field of Options is an option") {
   // Compiles for exactly this many fields.
   const Options options;
-  const auto& [f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20] = options;
-  CHECK(settings_of(options).size() == 20);
+  const auto& [f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20,
+               f21] = options;
+  CHECK(settings_of(options).size() == 21);
   CHECK(f2 == options.sync_interval_ms);
 }
 

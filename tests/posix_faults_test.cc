@@ -158,6 +158,63 @@ TEST_CASE("whichever call fails, Env says which path and why, or does without th
   CHECK(done_without < calls / 2);
 }
 
+TEST_CASE("a file written past the page cache is whole or says why not, whichever call fails, is short or refused") {
+  std::mt19937_64 random(6);
+  const Buffer content = random_bytes(random, (5u << 20) + 777);
+  const auto write = [&](const std::string& path, std::uint64_t seed) -> Status {
+    std::mt19937_64 cuts(seed);
+    const auto file = HDB_TRY(posix_env().create(path, FileWrites::kDirect));
+    HDB_TRY(file->append(pieces_of(content, cuts, 700'000)));
+    HDB_TRY(file->sync());
+    return file->close();
+  };
+  const auto is_whole = [&](const std::string& path) {
+    const Result<Buffer> found = read_file(posix_env(), path, content.size());
+    return found.ok() && equal_bytes(bytes_of(found.value()), content);
+  };
+  std::uint64_t calls = 0;
+  {
+    const TemporaryDirectory directory;
+    {
+      const FaultyCalls healthy(CallFaults{});
+      REQUIRE(write(directory.path() + "/file", 1).ok());
+      calls = healthy.calls();
+    }
+    REQUIRE(is_whole(directory.path() + "/file"));
+  }
+  for (std::uint64_t seed = 0; seed < scaled(10); ++seed) {
+    CAPTURE(seed);
+    const TemporaryDirectory directory;
+    Status status;
+    {
+      const FaultyCalls faults({.seed = seed, .interrupted_one_in = 3, .partial_one_in = 2});
+      status = write(directory.path() + "/file", seed);
+    }
+    CHECK_MESSAGE(status.ok(), status.message());
+    CHECK(is_whole(directory.path() + "/file"));
+  }
+  // EINVAL: the system refuses a ring, or a write past the cache.
+  for (const int error : {EIO, ENOSPC, EINVAL}) {
+    for (std::uint64_t number = 0; number < calls; ++number) {
+      CAPTURE(error);
+      CAPTURE(number);
+      const TemporaryDirectory directory;
+      Status status;
+      {
+        const FaultyCalls faults({.fail_at = number, .error = error});
+        status = write(directory.path() + "/file", 1);
+        REQUIRE(faults.has_failed());
+      }
+      if (status.ok()) {
+        CHECK(is_whole(directory.path() + "/file"));
+      } else {
+        CHECK(status.message().find(text_of(error)) != std::string_view::npos);
+        CHECK(status.message().find(directory.path()) != std::string_view::npos);
+      }
+    }
+  }
+}
+
 TEST_CASE("a full disk gives back what log space was prepared, also when that is interrupted") {
   const TemporaryDirectory directory;
   const auto log = posix_env().create_log(directory.path() + "/log").value();

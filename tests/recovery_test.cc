@@ -392,12 +392,14 @@ TEST_CASE("a missing or shortened table is found by the open, before anything is
   }
 }
 
-TEST_CASE("log groups of many batches come back whole") {
+TEST_CASE("log groups of many batches, small and large, come back whole") {
   MemoryEnv env;
   constexpr int kThreads = 8;
   constexpr int kAppendsMin = 50;
-  constexpr int kAppendsMax = 20'000;  // of each thread: some group takes others along long before
+  constexpr int kAppendsMax = 20'000;          // of each thread: some group takes others along long before
+  constexpr std::size_t kLargeBytes = 70'000;  // a batch of its own block
   std::atomic<std::uint64_t> appended{0};
+  std::atomic<std::uint64_t> appended_bytes{0};
   {
     auto opened =
         Store::open("store", presets::durable(), OpenMode::kOpenOrCreate, {},
@@ -409,8 +411,12 @@ TEST_CASE("log groups of many batches come back whole") {
     for (int thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&] {
         for (int append = 0; append < kAppendsMin || (append < kAppendsMax && !is_shared); ++append) {
-          const Event event{.type = "t"};
-          if (store->append(Batch{.events = {&event, 1}, .changes = {}, .durability = {}}).ok()) ++appended;
+          const std::string payload(append % 10 == 5 ? kLargeBytes : 1, 'p');
+          const Event event{.type = "t", .payload = as_bytes(payload)};
+          if (store->append(Batch{.events = {&event, 1}, .changes = {}, .durability = {}}).ok()) {
+            ++appended;
+            appended_bytes += payload.size();
+          }
           if (append % kAppendsMin == 0) is_shared = store->stats().log_groups + kThreads < appended;
         }
       });
@@ -423,12 +429,18 @@ TEST_CASE("log groups of many batches come back whole") {
   const TestStore store = opened(env);
   CHECK(store->stats().events == appended);
   std::size_t missing = 0;
+  std::uint64_t found_bytes = 0;
   for (Position position = 0; position < appended; ++position) {
     const auto found = store->get(position);
     REQUIRE(found.ok());
-    if (!found.value()) ++missing;
+    if (!found.value()) {
+      ++missing;
+    } else {
+      found_bytes += found.value()->payload().size();
+    }
   }
   CHECK(missing == 0);
+  CHECK(found_bytes == appended_bytes);
 }
 
 }  // namespace hdb::test

@@ -107,10 +107,16 @@ class TestLog {
       views.push_back(bytes_of(batch));
       bytes += batch.size();
     }
-    HDB_TRY(writer->prepare(bytes));
+    HDB_TRY(writer->prepare(bytes, is_durable));
     const LogPoint before = writer->end();
     Logged logged{before, {}, next_sequence, next_position, Timestamp(std::chrono::seconds(++time_)), {}};
-    const GroupInput input{next_sequence, next_position, logged.commit_time, views};
+    GroupInput input{next_sequence, next_position, logged.commit_time, views};
+    Buffer block;
+    if (batches.size() == 1 && batches[0].size() >= kLargeBatchBytes) {
+      block.resize(round_up(kBatchRoomBytes + batches[0].size(), kBlockBytes));
+      std::copy(batches[0].begin(), batches[0].end(), block.begin() + kBatchRoomBytes);
+      input.block = block;
+    }
     const Result<LogPoint> end = writer->append(input, is_durable);
     // An append that failed may be there, whole, after a crash.
     for (const Buffer& batch : batches) {
@@ -188,6 +194,7 @@ TEST_CASE("random groups come back over rolling segments and reopens, from the b
       REQUIRE(log.open().ok());
       for (std::size_t count = random() % 40; count > 0; --count) {
         REQUIRE(log.append_random(random, random() % 4 == 0, random() % 8 == 0 ? 20000 : 300).ok());
+        if (random() % 16 == 0) REQUIRE(log.append({random_batch(random, 200'000)}, random() % 2 == 0).ok());
         if (random() % 8 == 0) REQUIRE(log.sync().ok());
         if (random() % 8 == 0) REQUIRE(log.writer->mark().ok());
         if (random() % 16 == 0) REQUIRE(log.writer->start_segment().ok());
@@ -530,7 +537,7 @@ TEST_CASE("a full disk refuses space and claims nothing; with space back the log
   }
   CHECK(status.code() == StatusCode::kNoSpace);
   const LogPoint end = log.writer->end();
-  for (int times = 0; times < 3; ++times) CHECK(log.writer->prepare(100000).code() == StatusCode::kNoSpace);
+  for (int times = 0; times < 3; ++times) CHECK(log.writer->prepare(100000, false).code() == StatusCode::kNoSpace);
   CHECK(log.writer->end() == end);
   CHECK(log.sync().ok());
   CHECK(log.writer->mark().ok());
@@ -553,7 +560,7 @@ TEST_CASE("after a failed sync every call reports the first error, and nothing i
   CHECK(contains(log.sync().message(), "the device went away"));
   const std::uint64_t operations = log.env.operations();
   for (const Status& status :
-       {log.writer->sync(), log.writer->prepare(100), log.writer->mark(), log.writer->start_segment(),
+       {log.writer->sync(), log.writer->prepare(100, false), log.writer->mark(), log.writer->start_segment(),
         log.writer->remove_below({SegmentNumber(9), 0}), log.append_random(random, true), log.writer->close()}) {
     CHECK(status.code() == StatusCode::kIoError);
     CHECK(contains(status.message(), "the device went away"));
@@ -608,7 +615,34 @@ TEST_CASE("a group larger than a segment gets one to its size") {
   std::vector<Logged> seen;
   REQUIRE(log.replay_into(log.from_floor(), seen).ok());
   CHECK(seen == log.groups);
-  CHECK(log.writer->prepare(kGroupBytesMax).code() == StatusCode::kInvalidArgument);
+  CHECK(log.writer->prepare(kGroupBytesMax, false).code() == StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("space for small durable groups is written with zeros first, a step at a time, and for no others") {
+  constexpr std::uint64_t kStepMin = 256u << 10;
+  TestLog log(16u << 20);
+  REQUIRE(log.open().ok());
+  std::mt19937_64 random(5);
+  for (int group = 0; group < 50; ++group) REQUIRE(log.append({random_batch(random, 100)}, false).ok());
+  CHECK(log.writer->bytes_written() < kStepMin);
+  REQUIRE(log.append({random_batch(random, 100)}, true).ok());
+  std::uint64_t written = log.writer->bytes_written();
+  CHECK(written >= kStepMin / 2);  // the rest of what is reserved at first
+  CHECK(written < 2 * kStepMin);
+  // Each takes a block; within a step nothing but the groups is written.
+  std::uint64_t steps = 0;
+  for (int group = 0; group < 1000; ++group) {
+    REQUIRE(log.append({random_batch(random, 100)}, true).ok());
+    const std::uint64_t more = log.writer->bytes_written() - written;
+    written += more;
+    if (more >= kStepMin / 2) ++steps;
+    CHECK((more >= kStepMin / 2 || more < 2 * kBlockBytes));
+  }
+  CHECK(steps >= 3);
+  CHECK(steps <= 1000 * kBlockBytes / (kStepMin / 2));
+  std::vector<Logged> seen;
+  REQUIRE(log.replay_into(log.from_floor(), seen).ok());
+  CHECK(seen == log.groups);
 }
 
 TEST_CASE("a durable block is never written again: after a sync the next group begins in another") {
@@ -623,6 +657,51 @@ TEST_CASE("a durable block is never written again: after a sync the next group b
     std::vector<Logged> seen;
     REQUIRE(log.replay_into(log.from_floor(), seen).ok());
     CHECK(seen.back().begin.offset >= round_up(durable.offset, kBlockBytes));
+  }
+}
+
+TEST_CASE(
+    "space prepared for several groups takes each of them, of small batches and of one large, wherever it begins") {
+  std::mt19937_64 random(31);
+  const Buffer small = random_batch(random, 100);
+  std::string payload(kLargeBatchBytes, 'x');
+  BatchMemory memory(0);
+  for (const bool is_durable : {false, true}) {
+    for (std::size_t before = 0; before < 3; ++before) {
+      for (std::size_t extra : {0u, 1u, 3900u, 3950u, 4000u, 4096u}) {
+        TestLog log(1u << 20);
+        REQUIRE(log.open().ok());
+        for (std::size_t count = 0; count < before; ++count) REQUIRE(log.append_random(random, is_durable).ok());
+        payload.resize(kLargeBatchBytes + extra);
+        const KeyValueChange change{Keyspace(7), as_bytes("key"), as_bytes(payload)};
+        const EncodedBatch large = encode_batch({}, {&change, 1}, {}, &memory);
+        REQUIRE(large.block().size() % kBlockBytes == 0);
+        REQUIRE(log.writer->prepare(small.size() + 2 * large.bytes().size(), is_durable, 3).ok());
+        const BatchView small_view = BatchView::trusted(bytes_of(small));
+        SequenceNumber sequence = log.next_sequence;
+        Position position = log.next_position;
+        std::vector<Buffer> written;
+        for (const ByteView batch : {large.bytes(), bytes_of(small), large.bytes()}) {
+          const bool is_large = batch.size() >= kLargeBatchBytes;
+          const MutableBytes block = is_large ? large.block() : MutableBytes();
+          const auto end = log.writer->append(
+              {sequence, position, Timestamp(std::chrono::hours(1)), {&batch, 1}, block}, is_durable);
+          REQUIRE_MESSAGE(end.ok(), end.status().message());
+          written.emplace_back(batch.begin(), batch.end());
+          sequence = SequenceNumber(sequence.raw() + (is_large ? 1 : small_view.sequence_count()));
+          position += is_large ? 0 : small_view.event_count();
+        }
+        REQUIRE(log.writer->mark().ok());
+        std::vector<Logged> seen;
+        REQUIRE(log.replay_into(log.from_floor(), seen).ok());
+        REQUIRE(seen.size() == before + 3);
+        for (std::size_t index = 0; index < 3; ++index) {
+          CHECK(seen[before + index].batches == std::vector<Buffer>{written[index]});
+        }
+        CHECK(seen[before].begin.offset % kBlockBytes == 0);
+        CHECK(seen[before + 2].begin.offset % kBlockBytes == 0);
+      }
+    }
   }
 }
 

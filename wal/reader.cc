@@ -324,7 +324,7 @@ Status Replay::take(const Segment& segment, const Window& window, const Probe& p
   std::uint64_t sequences = 0;
   std::uint64_t events = 0;
   for (const ByteView bytes : probe.group->batches) {
-    Result<BatchView> batch = BatchView::decode(bytes);
+    Result<BatchView> batch = BatchView::decode_checked(bytes);  // check_batches() was there
     if (!batch.ok()) {
       return batch.status().in_context(place + ", batch " + std::to_string(group.batches.size()));
     }

@@ -45,7 +45,7 @@ struct Group {
   SequenceNumber first_sequence;
   Position first_position = 0;
   std::vector<BatchView> batches;
-  std::shared_ptr<const void> bytes;
+  std::shared_ptr<void> bytes;  // keeps alive what `batches` view
 
   // For messages: its file and offset.
   std::string place(const std::string& store) const;

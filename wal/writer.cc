@@ -11,9 +11,16 @@
 namespace hdb::wal {
 namespace {
 
+static_assert(kGroupHeaderBytes == kBatchRoomBytes);
+static_assert(kBlockBytes == BatchMemory::kAlignment);
+
 // A segment's space is prepared in steps that double: small logs stay small, and large ones pay for few steps.
 constexpr std::uint64_t kStepBytesMin = 256u << 10;
 constexpr std::uint64_t kStepBytesMax = 16u << 20;
+// Groups up to this size, if durable, go into space that was written before; larger ones take longer than what that
+// saves.
+constexpr std::uint64_t kZeroedGroupBytesMax = 256u << 10;
+constexpr std::uint64_t kZeroStepBytesMax = 4u << 20;
 
 // What a segment needs for a group of `bytes` behind `end`: wherever the group begins, and two marks behind it, each in
 // a block of its own.
@@ -99,21 +106,36 @@ Result<std::uint64_t> Writer::grow(LogFile& file, std::uint64_t prepared, std::u
   return bytes;
 }
 
-Status Writer::prepare(std::uint64_t batch_bytes) {
+Status Writer::prepare(std::uint64_t batch_bytes, bool is_durable, std::uint64_t groups) {
   if (!first_error_.ok()) return stopped();
   if (batch_bytes > kGroupBytesMax - kGroupHeaderBytes) {
     return Status::invalid_argument("a commit group of " + std::to_string(batch_bytes) +
                                     " bytes exceeds the log's limit of " + std::to_string(kGroupBytesMax) +
                                     ": commit in smaller batches");
   }
-  const std::uint64_t bytes = kGroupHeaderBytes + batch_bytes;
+  // Each may begin with a block of its own.
+  const std::uint64_t bytes = batch_bytes + kGroupHeaderBytes + (groups - 1) * (kGroupHeaderBytes + kBlockBytes);
   const bool is_empty = end_ == kSegmentHeaderBytes;
-  if (!is_empty && round_up(end_, kBlockBytes) + bytes > segment_bytes_) return roll(bytes);
+  if (!is_empty && round_up(end_, kBlockBytes) + bytes > segment_bytes_) HDB_TRY(roll(bytes));
   const std::uint64_t needed = space_for(end_, bytes);
-  if (needed <= prepared_) return {};
-  const Result<std::uint64_t> grown = grow(*file_, prepared_, needed);
-  if (!grown.ok()) return preparing_failed(grown.status());
-  prepared_ = grown.value();
+  if (needed > prepared_) {
+    const Result<std::uint64_t> grown = grow(*file_, prepared_, needed);
+    if (!grown.ok()) return preparing_failed(grown.status());
+    prepared_ = grown.value();
+  }
+  return is_durable && bytes <= kZeroedGroupBytesMax ? zero_ahead(needed) : Status();
+}
+
+// A small durable write into space that is only reserved costs as much again for the journal of the file system.
+Status Writer::zero_ahead(std::uint64_t end) {
+  if (end <= zeroed_) return {};
+  const std::uint64_t begin = std::max(zeroed_, round_up(end_, kBlockBytes));
+  const std::uint64_t step = std::clamp(zeroed_, kStepBytesMin, kZeroStepBytesMax);
+  const std::uint64_t rather = std::max(end, std::min(begin + step, prepared_ / kBlockBytes * kBlockBytes));
+  if (const Status status = file_->zero(begin, rather); !status.ok()) return preparing_failed(status);
+  zeroed_ = rather;
+  bytes_written_ += rather - begin;
+  ++syncs_;
   return {};
 }
 
@@ -188,8 +210,10 @@ Status Writer::retire_segment() {
 Status Writer::begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end) {
   file_ = std::move(file);
   prepared_ = prepared;
+  zeroed_ = 0;
   durable_bytes_ = 0;
   end_ = 0;
+  ends_with_block_ = false;
   is_name_durable_ = false;
   SegmentHeader header;
   header.store_id = store_id_;
@@ -225,8 +249,8 @@ Status Writer::write_at(LogFile& file, std::uint64_t offset, std::span<const Byt
 }
 
 // Where the next group begins: see "Place" in wal/format.h.
-std::uint64_t Writer::group_start() const noexcept {
-  return end_ == durable_bytes_ ? round_up(end_, kBlockBytes) : end_;
+std::uint64_t Writer::group_start(bool is_block) const noexcept {
+  return is_block || ends_with_block_ || end_ == durable_bytes_ ? round_up(end_, kBlockBytes) : end_;
 }
 
 Result<LogPoint> Writer::append(const GroupInput& group, bool is_durable) {
@@ -237,7 +261,7 @@ Result<LogPoint> Writer::append(const GroupInput& group, bool is_durable) {
   header.kind = GroupKind::kBatches;
   header.commit_time_ns = group.commit_time.time_since_epoch().count();
   header.durable_end = durable_end_;
-  HDB_TRY(write_group(header, group.batches, is_durable));
+  HDB_TRY(write_group(header, group.batches, group.block, is_durable));
   for (const ByteView bytes : group.batches) {
     const BatchView batch = BatchView::trusted(bytes);
     next_sequence_ = SequenceNumber(next_sequence_.raw() + batch.sequence_count());
@@ -248,24 +272,30 @@ Result<LogPoint> Writer::append(const GroupInput& group, bool is_durable) {
   return end();
 }
 
-Status Writer::write_group(GroupHeader header, std::span<const ByteView> batches, bool is_durable) {
-  const LogPoint at{segment_, group_start()};
+Status Writer::write_group(GroupHeader header, std::span<const ByteView> batches, MutableBytes block, bool is_durable) {
+  const LogPoint at{segment_, group_start(!block.empty())};
   header.epoch = epoch_;
   header.predecessor_end = end_;
   header.first_sequence = next_sequence_;
   header.first_position = next_position_;
   const std::array<std::byte, kGroupHeaderBytes> head = encode_group_header(header, batches, {log_key_, at}, scratch_);
-  pieces_.assign(1, ByteView(head));
-  pieces_.insert(pieces_.end(), batches.begin(), batches.end());
-  std::uint64_t bytes = 0;
-  for (const ByteView piece : pieces_) bytes += piece.size();
-  HDB_CHECK(at.offset + bytes <= prepared_);
+  std::uint64_t bytes = kGroupHeaderBytes;
+  for (const ByteView batch : batches) bytes += batch.size();
+  if (block.empty()) {
+    pieces_.assign(1, ByteView(head));
+    pieces_.insert(pieces_.end(), batches.begin(), batches.end());
+  } else {
+    std::copy(head.begin(), head.end(), block.begin());
+    pieces_.assign(1, ByteView(block));
+  }
+  HDB_CHECK(at.offset + std::max<std::uint64_t>(bytes, block.size()) <= prepared_);
 
   // A durable write covers its own bytes only: where older ones are not durable, everything is synced after it.
   const bool is_rest_durable = durable_bytes_ == end_ && unsynced_.empty() && is_name_durable_;
   if (HDB_SEEDED(acknowledge_before_sync)) is_durable = false;
   HDB_TRY(write_at(*file_, at.offset, pieces_, is_durable && is_rest_durable));
   end_ = at.offset + bytes;
+  ends_with_block_ = !block.empty();
   bytes_written_ += bytes;
   if (!is_durable) return {};
   if (!is_rest_durable) return sync();
@@ -308,8 +338,8 @@ Status Writer::mark() {
   GroupHeader header;
   header.kind = GroupKind::kMark;
   header.commit_time_ns = last_commit_time_ns_;
-  header.durable_end = {segment_, group_start() + kGroupHeaderBytes};
-  HDB_TRY(write_group(header, {}, true));
+  header.durable_end = {segment_, group_start(false) + kGroupHeaderBytes};
+  HDB_TRY(write_group(header, {}, {}, true));
   is_marked_ = true;
   return {};
 }
@@ -323,16 +353,33 @@ Status Writer::close() {
   return env_.remove(segment_path(store_, segment_.next()));
 }
 
-Status Writer::remove_below(LogPoint floor) {
+Result<std::vector<SegmentNumber>> Writer::segments_below(LogPoint floor) const {
   if (!first_error_.ok()) return stopped();
   if (HDB_SEEDED(delete_the_log_above_the_floor)) floor.segment = floor.segment.next();
-  while (!closed_segments_.empty() && closed_segments_.begin()->first < floor.segment) {
-    const auto oldest = closed_segments_.begin();
-    const Status status = env_.remove(segment_path(store_, oldest->first));
+  std::vector<SegmentNumber> below;
+  for (const auto& [segment, bytes] : closed_segments_) {
+    if (segment < floor.segment) below.push_back(segment);
+  }
+  return below;
+}
+
+std::unique_ptr<LogFile> Writer::forget(SegmentNumber segment) noexcept {
+  const auto closed = closed_segments_.find(segment);
+  if (closed == closed_segments_.end()) return nullptr;
+  closed_bytes_ -= closed->second;
+  closed_segments_.erase(closed);
+  const auto unsynced = unsynced_.find(segment);
+  if (unsynced == unsynced_.end()) return nullptr;
+  std::unique_ptr<LogFile> file = std::move(unsynced->second);
+  unsynced_.erase(unsynced);  // nobody will ask for it: what it held is in tables
+  return file;
+}
+
+Status Writer::remove_below(LogPoint floor) {
+  for (const SegmentNumber segment : HDB_TRY(segments_below(floor))) {
+    const Status status = env_.remove(segment_path(store_, segment));
     if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
-    unsynced_.erase(oldest->first);  // nobody will ask for it: what it held is in tables
-    closed_bytes_ -= oldest->second;
-    closed_segments_.erase(oldest);
+    forget(segment);
   }
   return {};
 }

@@ -29,12 +29,14 @@ struct WriterStart {
   std::uint64_t segment_bytes = 0;  // size at which the log goes on in a new file
 };
 
-// One commit group. `batches` are encoded batches (base/batch.h), at least one.
+// One group. `batches` are encoded batches (base/batch.h), at least one.
 struct GroupInput {
   SequenceNumber first_sequence;
   Position first_position = 0;
   Timestamp commit_time{};
   std::span<const ByteView> batches;
+  // Of the only batch, if it has one: EncodedBatch::block(). Its room is written to.
+  MutableBytes block{};
 };
 
 // Single-owner: whoever holds the log.
@@ -49,13 +51,13 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Makes space for one group of `batch_bytes` bytes of batches, going on in a new segment if it does not fit in this
-  // one; a group larger than a segment gets one prepared to its size. After kNoSpace nothing is claimed, and a later
-  // call may succeed. kInvalidArgument if the group would exceed kGroupBytesMax.
-  Status prepare(std::uint64_t batch_bytes);
+  // Makes space for groups with `batch_bytes` bytes of batches in all, going on in a new segment if they do not fit in
+  // this one; groups larger than a segment get one prepared to their size. After kNoSpace nothing is claimed, and a
+  // later call may succeed. kInvalidArgument if one group of them would exceed kGroupBytesMax.
+  Status prepare(std::uint64_t batch_bytes, bool is_durable, std::uint64_t groups = 1);
 
-  // Appends the group that the last prepare() made space for, and returns where it ends. With `is_durable` it, and
-  // everything before it, is on the device on return. Sequence and position continue those before.
+  // Appends one of the groups that the last prepare() made space for, and returns where it ends. With `is_durable` it,
+  // and everything before it, is on the device on return. Sequence and position continue those before.
   Result<LogPoint> append(const GroupInput& group, bool is_durable);
 
   // Goes on in a new segment, whose name and header are durable on return, so that its begin can be a floor; does no
@@ -72,7 +74,12 @@ class Writer {
   // Marks the end, gives back prepared space and closes the files. Nothing may be called after.
   Status close();
 
-  // Deletes the segments that lie wholly below `floor`, also those of earlier opens; never the one being written.
+  // The segments that lie wholly below `floor`, oldest first, also those of earlier opens; never the one being written.
+  // Nobody needs their files any more.
+  Result<std::vector<SegmentNumber>> segments_below(LogPoint floor) const;
+  // Of a segment whose file was deleted. What it returns frees the file's space when it is destroyed, which takes time.
+  std::unique_ptr<LogFile> forget(SegmentNumber segment) noexcept;
+  // Deletes the segments below `floor`.
   Status remove_below(LogPoint floor);
 
   LogPoint end() const noexcept { return {segment_, end_}; }  // of the last group
@@ -91,13 +98,14 @@ class Writer {
   Status list_older_segments();
   Result<std::uint64_t> grow(LogFile& file, std::uint64_t prepared, std::uint64_t bytes) const;
   Status roll(std::uint64_t group_bytes);
+  Status zero_ahead(std::uint64_t end);
   Status begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end);
   Status retire_segment();
   Status vouch_from(LogFile& predecessor, std::uint64_t predecessor_end);
   Status write_at(LogFile& file, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable);
-  Status write_group(GroupHeader header, std::span<const ByteView> batches, bool is_durable);
+  Status write_group(GroupHeader header, std::span<const ByteView> batches, MutableBytes block, bool is_durable);
   Status sync_files();
-  std::uint64_t group_start() const noexcept;
+  std::uint64_t group_start(bool is_block) const noexcept;
 
   Env& env_;
   const std::string store_;
@@ -110,7 +118,9 @@ class Writer {
   SegmentNumber segment_;
   std::uint64_t end_ = 0;            // of the last group in segment_, or of its header
   std::uint64_t prepared_ = 0;       // bytes of file_ with space behind them
+  std::uint64_t zeroed_ = 0;         // of file_: up to here zeros were written before groups are
   std::uint64_t durable_bytes_ = 0;  // of file_: what is durable, from its begin
+  bool ends_with_block_ = false;     // the rest of the last group's block is written: the next begins behind it
   bool is_name_durable_ = false;     // the directory was synced since the newest segment was made
   bool is_marked_ = false;           // nothing was appended since the log last said that all of it is durable
   std::map<SegmentNumber, std::unique_ptr<LogFile>>

@@ -22,6 +22,12 @@ enum class Durability : std::uint8_t {
 
 enum class Compression : std::uint8_t { kNone, kZstd };
 
+// How files are written. Where the system has no io_uring, or the file system no direct writes, all are cached.
+enum class FileWrites : std::uint8_t {
+  kCached,  // with the system's page cache, which serves what is read of them soon
+  kDirect,  // past it, which saves a copy and leaves the cache to others: first reads come from the device
+};
+
 struct Options {
   // The default of appends that do not choose. Read by: engine/commit.cc.
   Durability durability = Durability::kSync;
@@ -40,8 +46,8 @@ struct Options {
   // The size at which the log goes on in a new segment file. [256 KiB, 4 GiB]. Read by: engine/recover.cc.
   std::uint64_t log_segment_bytes = 64ull << 20;
 
-  // Space an open store keeps for flushes on a full disk: appends are refused before it is touched. Given back by a clean
-  // close. 0: none. [0, 64 GiB]. Read by: engine/store.cc.
+  // Space an open store keeps for flushes on a full disk: appends are refused before it is touched. Given back by a
+  // clean close. 0: none. [0, 64 GiB]. Read by: engine/store.cc.
   std::uint64_t reserve_bytes = 16ull << 20;
 
   // Decoded blocks, table indexes and filters kept in memory. [1 MiB, 1 TiB]. Read by: engine/store.cc.
@@ -61,6 +67,8 @@ struct Options {
   // Read by: engine/table_settings.cc.
   std::uint32_t filter_bits_per_key = 10;
 
+  // How tables are written. Read by: engine/table_settings.cc.
+  FileWrites table_writes = FileWrites::kCached;
   // The file size compaction aims at for one table. [64 KiB, 64 GiB]. Read by: engine/table_settings.cc.
   std::uint64_t table_bytes_target = 256ull << 20;
   // Neighbouring event tables merged at once: higher writes less and reads more tables. [2, 64].

@@ -160,7 +160,7 @@ std::vector<Buffer> written_log(std::size_t groups, bool is_rolled, bool is_clos
     const BatchView view = BatchView::trusted(bytes_of(batch));
     const ByteView batches[] = {bytes_of(batch)};
     if (is_rolled && group > 0) HDB_CHECK(writer->start_segment().ok());
-    HDB_CHECK(writer->prepare(batch.size()).ok());
+    HDB_CHECK(writer->prepare(batch.size(), is_rolled).ok());
     const Timestamp time(std::chrono::seconds(1'700'000'000 + group));
     HDB_CHECK(writer->append({SequenceNumber(sequence), position, time, batches}, is_rolled).ok());
     sequence += view.sequence_count();

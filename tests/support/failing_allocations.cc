@@ -97,7 +97,7 @@ FailingLargeAllocation::~FailingLargeAllocation() {
 }
 
 bool FailingLargeAllocation::fails_now(std::size_t bytes) {
-  if (has_failed_ || bytes < bytes_) return false;
+  if (has_failed_ || bytes < bytes_ || bytes > 2 * bytes_) return false;
   has_failed_ = true;
   count_fault(Fault::kFailedAllocation);
   meanwhile_();

@@ -23,8 +23,8 @@ class FailingAllocations {
   static bool has_failed() noexcept;
 };
 
-// While it lives, the first allocation of at least `bytes` in the thread that made it calls `meanwhile`, then throws
-// std::bad_alloc: what `meanwhile` does, in this thread or in others, happens in the middle of whoever allocates. One
+// While it lives, the first allocation of `bytes` to twice as many in the thread that made it calls `meanwhile`, then
+// throws std::bad_alloc: what `meanwhile` does, in this thread or in others, happens in the middle of whoever allocates. One
 // at a time in a thread.
 class FailingLargeAllocation {
  public:

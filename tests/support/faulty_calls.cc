@@ -12,6 +12,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -24,6 +25,10 @@ extern "C" {
 int __real_open64(const char* path, int flags, ...);
 ssize_t __real_pread64(int file, void* bytes, size_t count, off_t offset);
 ssize_t __real_pwritev64(int file, const iovec* pieces, int count, off_t offset);
+ssize_t __real_pwritev64v2(int file, const iovec* pieces, int count, off_t offset, int flags);
+int __real_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags);
+int __real___io_uring_get_cqe(io_uring* ring, io_uring_cqe** done, unsigned submit, unsigned wait_for,
+                              sigset_t* signals);
 int __real_fdatasync(int file);
 int __real_fsync(int file);
 int __real_ftruncate64(int file, off_t bytes);
@@ -201,9 +206,10 @@ ssize_t __wrap_pread64(int file, void* bytes, size_t count, off_t offset) {
   return __real_pread64(file, bytes, count, offset);
 }
 
-ssize_t __wrap_pwritev64(int file, const iovec* pieces, int count, off_t offset) {
+// Also one that is durable at once: the page cache is as good as the device here.
+ssize_t __wrap_pwritev64v2(int file, const iovec* pieces, int count, off_t offset, int flags) {
   const std::lock_guard lock(hdb::test::mutex);
-  if (hdb::test::state == nullptr) return __real_pwritev64(file, pieces, count, offset);
+  if (hdb::test::state == nullptr) return __real_pwritev64v2(file, pieces, count, offset, flags);
   const Verdict verdict = hdb::test::next(Call::kWrite, true);
   if (verdict == Verdict::kInterrupted) return -1;
   std::size_t bytes = 0;
@@ -211,12 +217,39 @@ ssize_t __wrap_pwritev64(int file, const iovec* pieces, int count, off_t offset)
   const int error = errno;
   // A write that fails may have written some of it.
   const std::size_t done = verdict == Verdict::kFailed ? bytes / 2 : hdb::test::part_of(bytes);
-  hdb::test::remember(file, offset, done);
+  if ((flags & RWF_DSYNC) == 0) hdb::test::remember(file, offset, done);
   const std::vector<iovec> part = hdb::test::first_of(pieces, count, done);
-  const ssize_t written = __real_pwritev64(file, part.data(), static_cast<int>(part.size()), offset);
+  const ssize_t written =
+      __real_pwritev64v2(file, part.data(), static_cast<int>(part.size()), offset, flags & ~RWF_DSYNC);
   if (verdict != Verdict::kFailed) return written;
   errno = error;
   return -1;
+}
+ssize_t __wrap_pwritev64(int file, const iovec* pieces, int count, off_t offset) {
+  return __wrap_pwritev64v2(file, pieces, count, offset, 0);
+}
+
+// Rings are refused like any file that cannot be opened.
+int __wrap_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags) {
+  {
+    const std::lock_guard lock(hdb::test::mutex);
+    if (hdb::test::state != nullptr && hdb::test::next(Call::kOpen, false) != Verdict::kDone) return -errno;
+  }
+  return __real_io_uring_queue_init(entries, ring, flags);
+}
+
+// The write of a ring that is done: it fails, or was short.
+int __wrap___io_uring_get_cqe(io_uring* ring, io_uring_cqe** done, unsigned submit, unsigned wait_for,
+                              sigset_t* signals) {
+  const int result = __real___io_uring_get_cqe(ring, done, submit, wait_for, signals);
+  const std::lock_guard lock(hdb::test::mutex);
+  if (result != 0 || hdb::test::state == nullptr || (*done)->res <= 0) return result;
+  if (hdb::test::next(Call::kWrite, false) != Verdict::kDone) {
+    (*done)->res = -errno;
+  } else {
+    (*done)->res = static_cast<int>(hdb::test::part_of(static_cast<std::size_t>((*done)->res)));
+  }
+  return result;
 }
 
 int __wrap_fstatvfs64(int file, struct statvfs64* attributes) {

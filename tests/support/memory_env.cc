@@ -199,7 +199,7 @@ std::uint64_t MemoryEnv::faults_injected(Fault fault) const {
   return disk_->injected_[fault];
 }
 
-Result<std::unique_ptr<WritableFile>> MemoryEnv::create(const std::string& path) {
+Result<std::unique_ptr<WritableFile>> MemoryEnv::create(const std::string& path, FileWrites) {
   const MutexLock lock(disk_->entered());
   HDB_TRY(disk_->begin(path, "create"));
   File file = HDB_TRY(disk_->make_file(path));

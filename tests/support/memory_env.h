@@ -87,7 +87,8 @@ class MemoryEnv final : public Env {
   void limit_bytes(std::uint64_t bytes);
   std::uint64_t bytes_used() const;
 
-  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+  using Env::create;
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override;
   Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) override;
   Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override;
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override;

@@ -13,6 +13,20 @@ Result<std::uint64_t> MemoryLog::prepare(std::uint64_t bytes) {
   return more;
 }
 
+Status MemoryLog::zero(std::uint64_t begin, std::uint64_t end) {
+  const MutexLock lock(disk_->entered());
+  HDB_TRY(disk_->begin(generation_, path_, "write zeros"));
+  HDB_CHECK(begin <= end && end <= file_->size());
+  file_->write(begin, Buffer(end - begin));
+  const Status status = disk_->begin(generation_, path_, "sync");
+  if (status.ok()) {
+    file_->sync();
+  } else if (disk_->reaches(generation_)) {
+    file_->fail_sync();
+  }
+  return status;
+}
+
 Result<LogFile::Ticket> MemoryLog::submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
   const MutexLock lock(disk_->entered());
   HDB_TRY(disk_->begin(generation_, path_, "write"));

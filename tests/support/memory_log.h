@@ -21,6 +21,7 @@ class MemoryLog final : public LogFile {
       : disk_(std::move(disk)), generation_(generation), path_(std::move(path)), file_(std::move(file)) {}
 
   Result<std::uint64_t> prepare(std::uint64_t bytes) override;
+  Status zero(std::uint64_t begin, std::uint64_t end) override;
   Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) override;
   Result<std::uint64_t> wait(Ticket ticket) override;
   Status sync() override;

@@ -1,0 +1,49 @@
+#include "bench/workload.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "bench/machine.h"
+
+namespace hdb::bench {
+
+std::filesystem::path scratch_parent(const BenchOptions& options) {
+  return options.directory.empty() ? std::filesystem::temp_directory_path() : options.directory;
+}
+
+Result<std::vector<std::string>> engines_of(const BenchOptions& options, std::vector<std::string> fallback,
+                                            std::span<const std::string_view> supported) {
+  const std::vector<std::string> built_in = peer_names();
+  for (const std::string& engine : options.engines) {
+    if (std::find(supported.begin(), supported.end(), engine) == supported.end()) {
+      std::string known;
+      for (const std::string_view name : supported) known += (known.empty() ? "" : ", ") + std::string(name);
+      return Status::invalid_argument("--engine " + engine + ": " + options.workload + " knows " + known);
+    }
+    if (std::find(built_in.begin(), built_in.end(), engine) == built_in.end()) {
+      return Status::invalid_argument("--engine " + engine + " is not built in; install lib" + engine +
+                                      "-dev and configure again");
+    }
+  }
+  return options.engines.empty() ? std::move(fallback) : options.engines;
+}
+
+Result<RunLabel> label_of(const BenchOptions& options, const RunOptions& run) {
+  RunLabel label;
+  label.workload = options.workload;
+  label.preset = run.preset;
+  label.options = run.options;
+  label.cpu_model = cpu_model();
+  label.device_sync_p50_us = HDB_TRY(device_sync_p50_us(scratch_parent(options)));
+  return label;
+}
+
+void report_progress(const RunLabel& label, std::uint64_t rounds) {
+  if (::isatty(STDERR_FILENO) != 1) return;
+  std::fprintf(stderr, "%s: %s, round %llu of %llu\n", label.workload.c_str(), label.engine.c_str(),
+               static_cast<unsigned long long>(label.round + 1), static_cast<unsigned long long>(rounds));
+}
+
+}  // namespace hdb::bench
