@@ -145,6 +145,15 @@ std::byte* EncodedBatch::allocate(std::size_t bytes, BatchMemory* memory) {
   return bytes_;
 }
 
+EncodedBatch EncodedBatch::copy_of(ByteView batch) {
+  const BatchView view = BatchView::trusted(batch);
+  EncodedBatch copy;
+  std::memcpy(copy.allocate(batch.size(), nullptr), batch.data(), batch.size());
+  copy.event_count_ = view.event_count();
+  copy.change_count_ = view.change_count();
+  return copy;
+}
+
 EncodedBatch EncodedBatch::view_of(ByteView batch, std::shared_ptr<void> owner) noexcept {
   const BatchView view = BatchView::trusted(batch);
   EncodedBatch shared;

@@ -65,7 +65,8 @@ class EncodedBatch {
   std::uint32_t event_count() const noexcept { return event_count_; }
   std::uint32_t change_count() const noexcept { return change_count_; }
 
-  // Of bytes that BatchView::decode accepts, and that live as long as `owner` is kept.
+  // Both of bytes that BatchView::decode accepts; those of view_of() live as long as `owner` is kept.
+  static EncodedBatch copy_of(ByteView batch);
   static EncodedBatch view_of(ByteView batch, std::shared_ptr<void> owner) noexcept;
 
  private:

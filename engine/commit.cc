@@ -154,7 +154,7 @@ Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) 
   return fresh;
 }
 
-// Whether the group was written to the device, and small: then the next one gains by being larger.
+// Whether the group was to be on the device, and small: then the next one gains by being larger.
 bool Store::lead_commit() {
   std::span<PendingAppend* const> group;
   std::uint64_t bytes = 0;
@@ -314,6 +314,16 @@ Status Store::log_group(const Admitted& admitted, bool is_durable) {
 
 // A group of the log for each large batch, written from where it is, and one for all small ones between two of those.
 Status Store::write_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) {
+  const LogPoint before = log_->end();
+  try {
+    return append_to_log(admitted, commit_time, is_durable);
+  } catch (...) {
+    if (log_->end() == before) throw;
+    return logged_but_not_applied();  // after the first of several groups it is too late to refuse the append
+  }
+}
+
+Status Store::append_to_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) {
   wal::GroupInput group{
       .first_sequence = next_sequence_, .first_position = next_position_, .commit_time = commit_time, .batches = {}};
   const std::span<const ByteView> batches = admitted.batches;

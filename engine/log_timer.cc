@@ -41,7 +41,7 @@ Status Store::sync_by_timer() {
   const auto now = clock_.monotonic();
   const bool is_idle = now - last_append_ >= kIdleBeforeMark;
   const bool is_due = first_unsynced_ && now - *first_unsynced_ >= std::chrono::milliseconds(options_.sync_interval_ms);
-  if (is_idle && !is_due && is_flushing()) {
+  if (is_idle && !is_due && log_->durable_end() < log_->end() && is_flushing()) {
     // What a flush is about to delete need not reach the device, which the flush wants for itself.
     arm_log_timer(now + kIdleBeforeMark);
     return {};

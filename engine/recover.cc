@@ -35,6 +35,9 @@ Result<std::vector<std::string>> list_if_present(Env& env, const std::string& di
   return names;
 }
 
+// A view keeps up to 1 MiB of the log as it was read: smaller batches would hold far more memory than they count for.
+constexpr std::size_t kViewedBytesMin = 256u << 10;
+
 }  // namespace
 
 Result<std::shared_ptr<Store>> Store::open(const std::string& directory, const Options& options, OpenMode mode,
@@ -259,7 +262,8 @@ std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group
   std::uint64_t sequences = 0;
   for (const BatchView& batch : group.batches) {
     if (HDB_SEEDED(replay_half_a_group) && events > 0) break;
-    memtable->add(EncodedBatch::view_of(batch.bytes(), group.bytes),
+    const bool is_large = batch.bytes().size() >= kViewedBytesMin;
+    memtable->add(is_large ? EncodedBatch::view_of(batch.bytes(), group.bytes) : EncodedBatch::copy_of(batch.bytes()),
                   SequenceNumber(group.first_sequence.raw() + sequences), group.first_position + events,
                   group.commit_time);
     events += batch.event_count();

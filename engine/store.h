@@ -171,6 +171,7 @@ class Store : public std::enable_shared_from_this<Store> {
   const Admitted& admit(std::span<PendingAppend* const> group) HDB_REQUIRES(log_mutex_);
   Status log_group(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
   Status write_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) HDB_REQUIRES(log_mutex_);
+  Status append_to_log(const Admitted& admitted, Timestamp commit_time, bool is_durable) HDB_REQUIRES(log_mutex_);
   void accept_group(std::span<PendingAppend* const> members, Timestamp commit_time, Published end)
       HDB_REQUIRES(log_mutex_);
   Status apply(PendingAppend& pending) noexcept;

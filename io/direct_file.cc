@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 1u << 20;
 constexpr std::size_t kBuffers = 3;                 // one fills, two are with the device
-constexpr std::uint64_t kReserveBytes = 64u << 20;  // ahead: a file that grows with each write waits for each
+constexpr std::uint64_t kReserveBytes = 16u << 20;  // ahead: a file that grows with each write waits for each
 
 class DirectFile final : public WritableFile {
  public:
@@ -45,7 +45,7 @@ class DirectFile final : public WritableFile {
       written_ += filled_;
       filled_ = 0;
     }
-    if (reserved_ > written_) HDB_TRY(cut());
+    if (has_reserved_) HDB_TRY(cut(written_));
     return sync_file(file_, path_);
   }
 
@@ -62,7 +62,7 @@ class DirectFile final : public WritableFile {
   // Hands the current buffer to the device, and goes on in one that is free.
   Status write_full() {
     if (written_ == 0) begin_direct();
-    if (is_direct_) reserve_ahead();
+    if (is_direct_) HDB_TRY(reserve_ahead());
     Filled& full = buffers_[current_];
     full.offset = written_;
     const ByteView bytes(full.bytes.data(), kBufferBytes);
@@ -106,18 +106,24 @@ class DirectFile final : public WritableFile {
   }
 
   // Best effort: without it, writes are slower; on a full disk it is they who say so.
-  void reserve_ahead() noexcept {
+  Status reserve_ahead() {
     const std::uint64_t end = written_ + kBufferBytes;
-    if (end <= reserved_ || is_reserving_refused_) return;
+    if (end <= reserved_ || is_reserving_refused_) return {};
+    has_reserved_ = true;
     const int result = uninterrupted([&] {
       return ::fallocate(file_.number(), 0, static_cast<off_t>(written_), static_cast<off_t>(kReserveBytes));
     });
-    is_reserving_refused_ = result != 0;
-    if (result == 0) reserved_ = written_ + kReserveBytes;
+    if (result == 0) {
+      reserved_ = written_ + kReserveBytes;
+      return {};
+    }
+    // What it got before there was no more is others' again.
+    is_reserving_refused_ = true;
+    return cut(written_);
   }
 
-  Status cut() {
-    if (uninterrupted([&] { return ::ftruncate(file_.number(), static_cast<off_t>(written_)); }) != 0) {
+  Status cut(std::uint64_t bytes) {
+    if (uninterrupted([&] { return ::ftruncate(file_.number(), static_cast<off_t>(bytes)); }) != 0) {
       return system_error(path_, "truncate", errno);
     }
     return {};
@@ -131,7 +137,8 @@ class DirectFile final : public WritableFile {
   std::size_t current_ = 0;               // the buffer that fills
   std::size_t filled_ = 0;                // bytes of it
   std::uint64_t written_ = 0;             // of the file: done or under way
-  std::uint64_t reserved_ = 0;
+  std::uint64_t reserved_ = 0;            // of the file: has space
+  bool has_reserved_ = false;             // the file may be longer than what is written
   bool is_reserving_refused_ = false;
 };
 

@@ -53,7 +53,8 @@ class LogFile {
   // space; new bytes read as zero. kNoSpace leaves the file as it was. Returns bytes newly prepared.
   virtual Result<std::uint64_t> prepare(std::uint64_t bytes) = 0;
   // Writes zeros over [begin, end), multiples of 4096 below what was prepared, and makes them and the file's size
-  // durable: a durable write there then changes nothing that a file system keeps a journal of.
+  // durable: a durable write there then changes nothing that a file system keeps a journal of. kNoSpace is of the
+  // write: a sync that failed is kIoError whatever its reason, as of sync().
   virtual Status zero(std::uint64_t begin, std::uint64_t end) = 0;
   // Starts writing the pieces as one run at `offset`, below what was prepared; zeros may follow up to the next multiple
   // of 4096, if that was prepared. With `is_durable` the write counts as done only when it is on the device. Where

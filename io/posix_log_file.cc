@@ -81,16 +81,18 @@ class PosixLogFile final : public LogFile {
     // Not by way of the page cache, from where direct writes would have to drive them out again.
     const bool is_written = open_direct() && write_zeros(direct_, begin, end - begin).ok();
     if (!is_written) HDB_TRY(write_zeros(file_, begin, end - begin));
-    return sync_file(file_, path_);
+    const Status synced = sync_file(file_, path_);
+    return synced.ok() ? synced : Status::io_error(std::string(synced.message()));
   }
 
   Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) override {
     std::uint64_t bytes = 0;
     for (const ByteView piece : pieces) bytes += piece.size();
     HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
+    done_.reserve(done_.size() + 1);  // what is written cannot be taken back for want of memory
     const bool is_at_block = offset % kDirectAlignment == 0 && round_up_to_direct(bytes) <= prepared_ - offset;
     if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
-      HDB_TRY(write_durably(offset, pieces, round_up_to_direct(bytes)));
+      HDB_TRY(write_durably(offset, is_aligned(pieces) ? pieces[0] : copied(pieces, bytes)));
     } else {
       if (is_at_block && is_aligned(pieces)) {
         HDB_TRY(write_aligned(offset, pieces[0], is_durable));
@@ -186,16 +188,20 @@ class PosixLogFile final : public LogFile {
     return {};
   }
 
-  // With zeros up to the end of the last block.
-  Status write_durably(std::uint64_t offset, std::span<const ByteView> pieces, std::uint64_t whole_bytes) {
+  // In the buffer, with zeros up to the end of the last block.
+  ByteView copied(std::span<const ByteView> pieces, std::uint64_t bytes) {
+    const std::uint64_t whole_bytes = round_up_to_direct(bytes);
     buffer_.reserve(whole_bytes);
     std::byte* end = buffer_.data();
     for (const ByteView piece : pieces) {
       if (!piece.empty()) std::memcpy(end, piece.data(), piece.size());
       end += piece.size();
     }
-    const ByteView whole(buffer_.data(), whole_bytes);
     std::memset(end, 0, static_cast<std::size_t>(buffer_.data() + whole_bytes - end));
+    return {buffer_.data(), whole_bytes};
+  }
+
+  Status write_durably(std::uint64_t offset, ByteView whole) {
     const FasterWay::Way way = small_.next();
     const auto began = std::chrono::steady_clock::now();
     HDB_TRY(write_directly(offset, whole, way == kSyncWith ? RWF_DSYNC : 0));

@@ -29,7 +29,7 @@ WriteRing::~WriteRing() {
 }
 
 bool WriteRing::submit(int file, std::uint64_t offset, ByteView bytes, std::uint64_t tag) noexcept {
-  io_uring_sqe* const entry = ::io_uring_get_sqe(&ring_->uring);
+  io_uring_sqe* const entry = is_broken_ ? nullptr : ::io_uring_get_sqe(&ring_->uring);
   if (entry == nullptr) return false;
   ::io_uring_prep_write(entry, file, bytes.data(), static_cast<unsigned>(bytes.size()), offset);
   entry->user_data = tag;
@@ -37,7 +37,10 @@ bool WriteRing::submit(int file, std::uint64_t offset, ByteView bytes, std::uint
   do {
     submitted = ::io_uring_submit(&ring_->uring);
   } while (submitted == -EINTR);
-  if (submitted != 1) return false;
+  if (submitted != 1) {
+    is_broken_ = true;  // the entry is still queued: the next submission would write it too
+    return false;
+  }
   ++under_way_;
   return true;
 }
@@ -45,11 +48,10 @@ bool WriteRing::submit(int file, std::uint64_t offset, ByteView bytes, std::uint
 WriteRing::Done WriteRing::wait() noexcept {
   HDB_CHECK(under_way_ > 0);
   io_uring_cqe* entry = nullptr;
-  int waited = 0;
-  do {
-    waited = ::io_uring_wait_cqe(&ring_->uring, &entry);
-  } while (waited == -EINTR || waited == -EAGAIN);
-  HDB_CHECK(waited == 0 && entry != nullptr);
+  while (::io_uring_peek_batch_cqe(&ring_->uring, &entry, 1) == 0) {
+    const int waited = ::io_uring_wait_cqe(&ring_->uring, &entry);
+    HDB_CHECK(waited == 0 || waited == -EINTR || waited == -EAGAIN);
+  }
   const Done done{entry->user_data, entry->res};
   ::io_uring_cqe_seen(&ring_->uring, entry);
   --under_way_;

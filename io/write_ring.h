@@ -25,8 +25,8 @@ class WriteRing {
   WriteRing(const WriteRing&) = delete;
   WriteRing& operator=(const WriteRing&) = delete;
 
-  // Starts writing `bytes`, which must live until the write is done. False where the system takes no more: the write is
-  // the caller's then.
+  // Starts writing `bytes`, which must live until the write is done. False where the system takes no more, now or ever:
+  // the write is the caller's then.
   bool submit(int file, std::uint64_t offset, ByteView bytes, std::uint64_t tag) noexcept;
   // One write that is done. At least one must be under way.
   Done wait() noexcept;
@@ -38,6 +38,7 @@ class WriteRing {
 
   std::unique_ptr<Ring> ring_;
   unsigned under_way_ = 0;
+  bool is_broken_ = false;  // a submission failed
 };
 
 }  // namespace hdb

@@ -1,4 +1,4 @@
-// Whoever waits is led exactly once, by one leader at a time, in the order of coming.
+// Whoever waits is led exactly once, by one leader at a time, each caller's appends in their order.
 #include "engine/commit_queue.h"
 
 #include <doctest/doctest.h>

@@ -53,8 +53,8 @@
 // again.
 //
 // Place: a group begins where the one before ends, P, or at the next multiple of 4096: so it does when everything below
-// P was durable at that time, as a durable block is never written again, and when it is written past the page cache. A
-// reader looks at P, then at that multiple, and takes the group whose predecessor_end is P.
+// P was durable at that time, as a durable block is never written again, and when it or the group before was written as
+// whole blocks. A reader looks at P, then at that multiple, and takes the group whose predecessor_end is P.
 //
 // A group is valid if and only if (1) it lies whole within its file, (2) its header is sound: magic, multiples of 8,
 // header_checksum, epoch of its segment, predecessor_end as above, (3) the group's checksum matches, (4) the checksum

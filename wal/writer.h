@@ -53,7 +53,7 @@ class Writer {
 
   // Makes space for groups with `batch_bytes` bytes of batches in all, going on in a new segment if they do not fit in
   // this one; groups larger than a segment get one prepared to their size. After kNoSpace nothing is claimed, and a
-  // later call may succeed. kInvalidArgument if one group of them would exceed kGroupBytesMax.
+  // later call may succeed. kInvalidArgument if all together would exceed kGroupBytesMax.
   Status prepare(std::uint64_t batch_bytes, bool is_durable, std::uint64_t groups = 1);
 
   // Appends one of the groups that the last prepare() made space for, and returns where it ends. With `is_durable` it,

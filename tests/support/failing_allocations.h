@@ -24,8 +24,8 @@ class FailingAllocations {
 };
 
 // While it lives, the first allocation of `bytes` to twice as many in the thread that made it calls `meanwhile`, then
-// throws std::bad_alloc: what `meanwhile` does, in this thread or in others, happens in the middle of whoever allocates. One
-// at a time in a thread.
+// throws std::bad_alloc: what `meanwhile` does, in this thread or in others, happens in the middle of whoever
+// allocates. One at a time in a thread.
 class FailingLargeAllocation {
  public:
   FailingLargeAllocation(std::size_t bytes, std::function<void()> meanwhile) noexcept;

@@ -37,7 +37,8 @@ class FaultyCalls {
 
   std::uint64_t calls() const;
   std::uint64_t calls(Call call) const;
-  bool has_failed() const;  // the call of number `fail_at` was made
+  std::uint64_t ring_writes() const;  // done by rings
+  bool has_failed() const;            // the call of number `fail_at` was made
 };
 
 }  // namespace hdb::test

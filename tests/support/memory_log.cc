@@ -24,7 +24,7 @@ Status MemoryLog::zero(std::uint64_t begin, std::uint64_t end) {
   } else if (disk_->reaches(generation_)) {
     file_->fail_sync();
   }
-  return status;
+  return status.ok() ? status : Status::io_error(std::string(status.message()));
 }
 
 Result<LogFile::Ticket> MemoryLog::submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
@@ -32,6 +32,7 @@ Result<LogFile::Ticket> MemoryLog::submit(std::uint64_t offset, std::span<const 
   HDB_TRY(disk_->begin(generation_, path_, "write"));
   Write write{.begin = offset, .bytes = {}, .pieces = {pieces.begin(), pieces.end()}};
   write.is_durable = is_durable;
+  constexpr std::uint64_t kBlockBytes = 4096;
   for (const ByteView piece : pieces) append(write.bytes, piece);
   HDB_CHECK(offset <= file_->size() && write.bytes.size() <= file_->size() - offset);
 
@@ -41,6 +42,13 @@ Result<LogFile::Ticket> MemoryLog::submit(std::uint64_t offset, std::span<const 
   write.written = bytes.size();
   if (!completion.is_faulty || bytes.empty()) {
     file_->write(offset, bytes);
+    const std::uint64_t end = offset + bytes.size();
+    const std::uint64_t block_end = (end + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+    if (is_durable && offset % kBlockBytes == 0 && block_end <= file_->size()) {
+      // As a device that takes whole blocks: what the writer had there is gone.
+      file_->write(end, Buffer(block_end - end));
+      write.padding = block_end - end;
+    }
   } else if (completion.fault == LogFault::kFailed) {
     disk_->count(Fault::kFailedCompletion);
     write.is_failed = true;
@@ -61,7 +69,7 @@ void MemoryLog::complete(Write& write) {
   if (write.is_failed) {
     file_->fail_sync();
   } else {
-    file_->sync_range(write.begin, write.begin + write.written);
+    file_->sync_range(write.begin, write.begin + write.written + write.padding);
   }
 }
 

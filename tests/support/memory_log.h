@@ -35,6 +35,7 @@ class MemoryLog final : public LogFile {
     Buffer bytes;                  // as submitted
     std::vector<ByteView> pieces;  // the caller's: they must be the same still when it waits
     std::uint64_t written = 0;     // of the bytes
+    std::uint64_t padding = 0;     // zeros behind them
     bool is_durable = false;
     bool is_failed = false;
     bool is_complete = false;
