@@ -18,9 +18,10 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class ThreadBackground final : public Background {
  public:
   explicit ThreadBackground(std::uint32_t threads) {
-    threads_.reserve(threads + 2);
+    threads_.reserve(threads + 3);
     try {
       threads_.emplace_back([this] { run_timers(); });
+      threads_.emplace_back([this] { run_tasks(queue_of(Priority::kCommit)); });
       threads_.emplace_back([this] { run_tasks(queue_of(Priority::kFlush)); });
       for (std::uint32_t worker = 0; worker < threads; ++worker) {
         threads_.emplace_back([this] { run_tasks(queue_of(Priority::kCompaction)); });
@@ -116,7 +117,7 @@ class ThreadBackground final : public Background {
   Mutex mutex_;
   CondVar timer_signal_;
   bool is_stopped_ HDB_GUARDED_BY(mutex_) = false;
-  std::array<Queue, 2> queues_;  // by Priority
+  std::array<Queue, 3> queues_;  // by Priority
   std::multimap<SteadyTime, std::function<void()>> timers_ HDB_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };

@@ -14,7 +14,8 @@ namespace hdb {
 // Thread-safe. Tasks must not throw and must end by themselves after stop() began.
 class Background {
  public:
-  enum class Priority : std::uint8_t { kFlush, kCompaction };  // no compaction keeps a flush waiting
+  // What is of another priority keeps no task waiting.
+  enum class Priority : std::uint8_t { kCommit, kFlush, kCompaction };
 
   virtual ~Background() = default;
   // Runs `task` once, soon. Dropped after stop().
@@ -33,7 +34,7 @@ class Background {
 // For a store that is only read, and so never has any work: without threads.
 std::unique_ptr<Background> no_background();
 
-// `threads` for compactions, one for flushes, one for timers. Throws std::system_error if the system gives no more.
+// `threads` for compactions, and one each for flushes, timers and submitted appends. Throws std::system_error if the system gives no more.
 std::unique_ptr<Background> thread_background(std::uint32_t threads);
 
 }  // namespace hdb

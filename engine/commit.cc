@@ -12,20 +12,10 @@
 
 namespace hdb {
 
-// The events of a batch that the store does not have, and which ones it has.
+// The events of a batch that the store does not have.
 struct Store::Fresh {
-  struct Twin {
-    std::size_t index;     // in the caller's events
-    std::size_t of_fresh;  // the same event, earlier in the batch: its place in `events`
-  };
-
   std::vector<Event> kept;  // backs `events` when some were left out
   std::span<const Event> events;
-  std::vector<EventId> ids;  // caller-made, of `events`
-  std::vector<AppendResult::Duplicate> duplicates;
-  std::vector<Twin> twins;
-  SequenceNumber looked_up_to;
-  LookUps::LookUp look_up;  // until the ordered step has rechecked
 };
 
 namespace {
@@ -61,6 +51,22 @@ std::uint64_t weight_of(const EncodedBatch& batch) {
 }  // namespace
 
 Result<AppendResult> Store::append(const Batch& batch) {
+  HDB_TRY(check_batch(batch));
+  if (HDB_SEEDED(append_a_batch_in_two_halves) && !batch.events.empty() && !batch.changes.empty()) {
+    HDB_TRY(append({.events = {}, .changes = batch.changes, .durability = Durability::kNone}));
+    return append({.events = batch.events, .changes = {}, .durability = batch.durability});
+  }
+  while (true) {
+    Appending appending;
+    HDB_TRY(prepare(batch, appending));
+    PendingAppend& pending = appending.pending;
+    if (!appending.is_in_store) commit_queue_.run(pending, [this] { return lead_commit(); });
+    if (pending.outcome != PendingAppend::Outcome::kRetry) return finish(appending);
+    HDB_TRY(visibility_->wait_published(pending.retry_after));
+  }
+}
+
+Status Store::check_batch(const Batch& batch) const {
   HDB_TRY(check_open());
   if (batch.durability && *batch.durability > Durability::kSync) {
     return Status::invalid_argument("the batch asks for durability " +
@@ -73,33 +79,29 @@ Result<AppendResult> Store::append(const Batch& batch) {
     if (!status.ok()) return status.in_context("events[" + std::to_string(index) + "]");
   }
   for (const KeyValueChange& change : batch.changes) HDB_TRY(check_keyspace(change.keyspace));
-  if (HDB_SEEDED(append_a_batch_in_two_halves) && !batch.events.empty() && !batch.changes.empty()) {
-    HDB_TRY(append({.events = {}, .changes = batch.changes, .durability = Durability::kNone}));
-    return append({.events = batch.events, .changes = {}, .durability = batch.durability});
-  }
+  return {};
+}
 
-  PendingAppend pending;
+Status Store::prepare(const Batch& batch, Appending& appending) {
+  PendingAppend& pending = appending.pending;
   pending.durability = batch.durability.value_or(options_.durability);
-  Fresh fresh;
-  do {
-    fresh = HDB_TRY(leave_out_duplicates(batch.events));
-    if (fresh.events.empty() && batch.changes.empty()) break;
-    pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_}, &batch_memory_);
-    pending.ids = fresh.ids;
-    pending.looked_up_to = fresh.looked_up_to;
-    pending.is_applied = false;
-    HDB_TRY(wait_for_room(weight_of(pending.batch)));
-    commit_queue_.run(pending, [this] { return lead_commit(); });
-    if (pending.outcome == PendingAppend::Outcome::kRetry) {
-      HDB_TRY(visibility_->wait_published(pending.retry_after));
-    }
-  } while (pending.outcome == PendingAppend::Outcome::kRetry);
+  const Fresh fresh = HDB_TRY(leave_out_duplicates(batch.events, appending));
+  appending.count = fresh.events.size();
+  appending.is_in_store = fresh.events.empty() && batch.changes.empty();
+  if (appending.is_in_store) return {};
+  appending.duplicates.reserve(appending.duplicates.size() + appending.twins.size());
+  pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_}, &batch_memory_);
+  pending.ids = appending.ids;
+  return wait_for_room(weight_of(pending.batch));
+}
 
+Result<AppendResult> Store::finish(Appending& appending) {
+  PendingAppend& pending = appending.pending;
   AppendResult result;
-  result.count = fresh.events.size();
-  result.duplicates = std::move(fresh.duplicates);
-  counters_.duplicates.fetch_add(result.duplicates.size() + fresh.twins.size(), std::memory_order_relaxed);
-  if (fresh.events.empty() && batch.changes.empty()) {
+  result.count = appending.count;
+  result.duplicates = std::move(appending.duplicates);
+  counters_.duplicates.fetch_add(result.duplicates.size() + appending.twins.size(), std::memory_order_relaxed);
+  if (appending.is_in_store) {
     const Published published = visibility_->read().at;
     result.first_position = published.position_end;
     HDB_TRY(make_durable_as(pending.durability, published.position_end));
@@ -109,7 +111,7 @@ Result<AppendResult> Store::append(const Batch& batch) {
   result.first_position = pending.first_position;
   if (!pending.is_applied) HDB_TRY(apply(pending));
   HDB_TRY(visibility_->wait_published(pending.group_end));
-  for (const Fresh::Twin& twin : fresh.twins) {
+  for (const Appending::Twin& twin : appending.twins) {
     result.duplicates.push_back({twin.index, result.first_position + twin.of_fresh});
   }
   std::sort(result.duplicates.begin(), result.duplicates.end(),
@@ -117,14 +119,14 @@ Result<AppendResult> Store::append(const Batch& batch) {
   return result;
 }
 
-Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) {
+Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events, Appending& appending) {
   Fresh fresh;
   fresh.events = events;
   if (std::none_of(events.begin(), events.end(), [](const Event& event) { return event.id.has_value(); })) return fresh;
 
-  fresh.look_up = look_ups_.begin(visibility_->read().at.next_sequence);
+  appending.look_up = look_ups_.begin(visibility_->read().at.next_sequence);
   const Visibility::Read read = visibility_->read();
-  fresh.looked_up_to = read.at.next_sequence;
+  appending.pending.looked_up_to = read.at.next_sequence;
   std::map<EventId, std::size_t> places;  // of the batch's own ids, in `kept`
   fresh.kept.reserve(events.size());
   for (std::size_t index = 0; index < events.size(); ++index) {
@@ -134,7 +136,7 @@ Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) 
       if (position) {
         const FoundEvent stored = HDB_TRY(fetch(*read.view, *position));
         if (!is_same(event, stored.record)) return conflicting(*event.id, "at position " + std::to_string(*position));
-        fresh.duplicates.push_back({index, *position});
+        appending.duplicates.push_back({index, *position});
         continue;
       }
       const auto [twin, is_new] = places.try_emplace(*event.id, fresh.kept.size());
@@ -143,10 +145,10 @@ Result<Store::Fresh> Store::leave_out_duplicates(std::span<const Event> events) 
         if (!is_same(event, RecordView::trusted(bytes_of(first)))) {
           return conflicting(*event.id, "earlier in the same batch");
         }
-        fresh.twins.push_back({index, twin->second});
+        appending.twins.push_back({index, twin->second});
         continue;
       }
-      fresh.ids.push_back(*event.id);
+      appending.ids.push_back(*event.id);
     }
     fresh.kept.push_back(event);
   }
@@ -177,14 +179,15 @@ bool Store::lead_commit() {
     }
     settle(group.subspan(begin));
   }
-  if (bytes > kSmallGroupBytes) return false;
+  const bool is_small = bytes <= kSmallGroupBytes;
   for (PendingAppend* pending : group) {
+    if (!is_small && !pending->is_submitted) continue;
     if (pending->outcome != PendingAppend::Outcome::kWritten || pending->batch.bytes().empty()) continue;
     pending->error = apply(*pending);
     if (!pending->error.ok()) pending->outcome = PendingAppend::Outcome::kFailed;
     pending->is_applied = true;
   }
-  return is_durable;
+  return is_durable && is_small;
 }
 
 // Writes the group, or as much of it as there is space for: a batch that is too large for the disk must not take down

@@ -17,22 +17,44 @@ constexpr std::chrono::microseconds kYieldLongest{400};
 constexpr std::chrono::microseconds kYieldTooLong{500};
 constexpr std::uint32_t kWaitsWithoutYielding = 256;
 
+bool has_come(std::uint32_t group, const std::atomic<std::uint32_t>& newest) noexcept {
+  return static_cast<std::int32_t>(newest.load(std::memory_order_acquire) - group) >= 0;
+}
+
 }  // namespace
 
-void CommitQueue::run(PendingAppend& pending, const std::function<bool()>& lead) {
+CommitQueue::Place CommitQueue::enter(PendingAppend& pending) {
+  MutexLock lock(mutex_);
+  waiting_.push_back(&pending);
+  return open_group_;
+}
+
+void CommitQueue::wait(Place place, const Lead& lead) noexcept {
+  const std::atomic<GroupNumber>& done = done_[place % 2];
+  if (has_come(place, done)) return;
+  bool is_leader = false;
+  {
+    MutexLock lock(mutex_);
+    is_leader = open_group_ == place && !has_leader_;
+    if (is_leader) has_leader_ = true;
+  }
+  is_leader ? lead_group(place, lead) : wait_for(place, done);
+}
+
+void CommitQueue::run(PendingAppend& pending, const Lead& lead) {
   GroupNumber group = 0;
   bool is_leader = false;
   {
     MutexLock lock(mutex_);
-    is_leader = waiting_.empty();
     waiting_.push_back(&pending);
     group = open_group_;
+    is_leader = !has_leader_;
+    has_leader_ = true;
   }
-  std::atomic<GroupNumber>& done = done_[group % 2];
-  if (!is_leader) {
-    wait_for(group, done);
-    return;
-  }
+  is_leader ? lead_group(group, lead) : wait_for(group, done_[group % 2]);
+}
+
+void CommitQueue::lead_group(GroupNumber group, const Lead& lead) noexcept {
   wait_for(group - 1, led_);
   if (is_to_gather_) gather();
   // Who is alone has nobody to tell how long it took.
@@ -42,6 +64,7 @@ void CommitQueue::run(PendingAppend& pending, const std::function<bool()>& lead)
   const bool is_alone = group_.size() == 1;
   is_alone_ = is_alone;
   is_to_gather_ = is_to_gather && !is_alone;
+  std::atomic<GroupNumber>& done = done_[group % 2];
   done.store(group, std::memory_order_release);
   led_.store(group, std::memory_order_release);
   // First who leads the next group: it can gather while the others are woken. Who comes later finds the number.
@@ -54,6 +77,7 @@ std::span<PendingAppend* const> CommitQueue::take() noexcept {
   MutexLock lock(mutex_);
   group_.swap(waiting_);
   ++open_group_;
+  has_leader_ = false;
   return group_;
 }
 
@@ -65,7 +89,7 @@ std::size_t CommitQueue::waiting() const {
 // Where groups are written as fast as threads switch, who yields until then is back sooner, and for less of the
 // processor, than who sleeps and is woken.
 void CommitQueue::wait_for(GroupNumber group, const std::atomic<GroupNumber>& newest) noexcept {
-  const auto is_over = [&] { return static_cast<std::int32_t>(newest.load(std::memory_order_acquire) - group) >= 0; };
+  const auto is_over = [&] { return has_come(group, newest); };
   if (is_over()) return;
   if (is_brisk_.load(std::memory_order_relaxed) && yield_until(is_over, kYieldLongest)) return;
   while (true) {

@@ -21,8 +21,8 @@
 
 namespace hdb {
 
-// One append on its way through the log. Owned by its caller's stack; between submission and the end of run() the
-// leader alone touches it.
+// One append on its way through the log. Owned by its caller, or by a Submission; from entering the queue until it was
+// led the leader alone touches it.
 struct PendingAppend {
   enum class Outcome : std::uint8_t {
     kWritten,  // in the log: whoever finds `is_applied` false applies it to `memtable`
@@ -32,6 +32,7 @@ struct PendingAppend {
 
   EncodedBatch batch;  // empty: a request to sync
   Durability durability = Durability::kSync;
+  bool is_submitted = false;     // its leader applies it: flushes wait for that, and its finisher may wait for a flush
   std::span<const EventId> ids;  // caller-made, of the batch's events
   SequenceNumber looked_up_to;   // ids below this were looked up
   Outcome outcome = Outcome::kFailed;
@@ -45,16 +46,25 @@ struct PendingAppend {
   bool is_applied = false;
 };
 
-// Leader election among waiting appends: the first to come while a group is being written leads the next one, and takes
+// Leader election among waiting appends: the first to wait while a group is being written leads the next one, and takes
 // along everyone who has come by the time that one is done, so a group is as large as the last one was slow.
 // Thread-safe.
 class CommitQueue {
  public:
-  // Returns when `pending` was led by some caller. `lead` runs in the leader's thread, by one thread at a time; it
-  // calls take() once, settles the outcome of all it took, and does not throw. It returns whether the next leader
-  // should wait for this one's group to come back, for a moment: so it should where waking them is cheap beside writing
-  // a group.
-  void run(PendingAppend& pending, const std::function<bool()>& lead);
+  // Where an append is in the queue.
+  using Place = std::uint32_t;  // the number of its group; wraps around
+
+  // Runs in the leader's thread, by one thread at a time; calls take() once, settles the outcome of all it took, and
+  // does not throw. Returns whether the next leader should wait for this one's group to come back, for a moment: so it
+  // should where waking them is cheap beside writing a group.
+  using Lead = std::function<bool()>;
+
+  // Adds `pending`, which is led when somebody waits. Throws std::bad_alloc.
+  Place enter(PendingAppend& pending) HDB_EXCLUDES(mutex_);
+  // Returns when what entered at `place` was led: by this caller, if nobody else does.
+  void wait(Place place, const Lead& lead) noexcept HDB_EXCLUDES(mutex_);
+  // Both.
+  void run(PendingAppend& pending, const Lead& lead) HDB_EXCLUDES(mutex_);
 
   // The appends waiting now, in order, the leader's first. For `lead` only.
   std::span<PendingAppend* const> take() noexcept;
@@ -63,8 +73,9 @@ class CommitQueue {
   std::size_t waiting() const;
 
  private:
-  using GroupNumber = std::uint32_t;  // wraps around
+  using GroupNumber = Place;
 
+  void lead_group(GroupNumber group, const Lead& lead) noexcept;
   void wait_for(GroupNumber group, const std::atomic<GroupNumber>& newest) noexcept;
   void gather() noexcept;
   template <typename IsOver>
@@ -73,6 +84,7 @@ class CommitQueue {
   mutable Mutex mutex_;
   std::vector<PendingAppend*> waiting_ HDB_GUARDED_BY(mutex_);
   GroupNumber open_group_ HDB_GUARDED_BY(mutex_) = 1;  // which those waiting belong to
+  bool has_leader_ HDB_GUARDED_BY(mutex_) = false;     // the open group
   // The newest groups done, of even and of odd numbers: callers of at most two groups wait at a time, each on a word of
   // its own. Release after the outcomes were written, acquire by who waits for one.
   std::array<std::atomic<GroupNumber>, 2> done_ = {0, ~GroupNumber{0}};

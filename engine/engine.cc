@@ -84,6 +84,12 @@ Result<AppendResult> Engine::append(const Batch& batch) {
   return guarded([&] { return store_->append(batch); });
 }
 
+Result<AppendTicket> Engine::submit(const Batch& batch, AppendCallback callback) {
+  return guarded([&]() -> Result<AppendTicket> {
+    return AppendTicket(HDB_TRY(store_->submit(batch, std::move(callback))));
+  });
+}
+
 Result<std::optional<StoredEvent>> Engine::get(Position position, const Snapshot* at) const {
   return guarded([&] { return store_->get(position, at); });
 }
@@ -158,6 +164,17 @@ std::string Engine::store_id() const {
 
 Status Engine::close() {
   return guarded([&] { return store_->close(/*is_forced=*/false); });
+}
+
+AppendTicket::AppendTicket(std::shared_ptr<const Submission> submission) noexcept
+    : submission_(std::move(submission)) {}
+
+bool AppendTicket::is_done() const {
+  return submission_->is_done();
+}
+
+Result<AppendResult> AppendTicket::wait() const {
+  return guarded([this] { return submission_->wait(); });
 }
 
 EventCursor::EventCursor(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}

@@ -21,7 +21,10 @@ Store::Store(const std::string& directory, const Options& options, Hooks hooks, 
       tables_(std::make_unique<sstable::TableCache>(env_, directory_, options.open_tables_max, *block_cache_)),
       reserve_(env_, directory_, options.reserve_bytes),
       batch_memory_(options.memtable_bytes),
-      background_(std::move(platform.background)) {}
+      background_(std::move(platform.background)),
+      submissions_(*background_, commit_queue_, [this](const CommitQueue::Place& place, Appending& appending) {
+        return finish_submitted(place, appending);
+      }) {}
 
 Store::~Store() {
   if (is_forked()) {
@@ -112,6 +115,7 @@ void Store::collect_garbage() noexcept {
 
 Status Store::close(bool is_forced) {
   HDB_TRY(check_open());
+  submissions_.wait_until_idle();
   if (const std::size_t pins = visibility_->pin_count(); pins > 0 && !is_forced) {
     return Status::error(StatusCode::kBusy, directory_ + ": " + std::to_string(pins) +
                                                 " cursors or snapshots are still open; let them go, then close again");

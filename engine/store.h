@@ -1,12 +1,13 @@
 // engine/store.h: the state of an open store, its locks and its threads.
 //
-// Lock order (outer first): manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
+// Lock order (outer first): Submissions' → manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
 // shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's
 // writes and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which makes
 // edits follow one another.
 //
 // thread        runs                        owns                         woken by         stopped by
 // caller        commit.cc read.cc           its batch, its view          -                -
+// commit        submit.cc                   the submissions under way    submit()         close(), after finishing
 // flush         flush.cc, one at a time     the oldest sealed memtable   seal_active()    close(), after finishing
 // compaction    compaction.cc, n at a time  its plan's input tables      a flush, itself  close(), at the next block
 // timer         log_timer.cc                -                            an append        close()
@@ -37,6 +38,7 @@
 #include "engine/commit_queue.h"
 #include "engine/recent_ids.h"
 #include "engine/reserve.h"
+#include "engine/submission.h"
 #include "engine/visibility.h"
 #include "io/locked_env.h"
 #include "memtable/memtable.h"
@@ -85,6 +87,9 @@ class Store : public std::enable_shared_from_this<Store> {
   // commit.cc
   Result<AppendResult> append(const Batch& batch);
   Status sync();
+
+  // submit.cc
+  Result<std::shared_ptr<Submission>> submit(const Batch& batch, AppendCallback callback);
 
   // read.cc
   Result<std::optional<StoredEvent>> get(Position position, const Snapshot* at);
@@ -154,7 +159,12 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // commit.cc
   struct Fresh;  // the events of a batch the store does not have yet
-  Result<Fresh> leave_out_duplicates(std::span<const Event> events);
+  Status check_batch(const Batch& batch) const;
+  // Everything of an append that comes before the queue.
+  Status prepare(const Batch& batch, Appending& appending);
+  // And what comes after it, unless it has to be tried again.
+  Result<AppendResult> finish(Appending& appending);
+  Result<Fresh> leave_out_duplicates(std::span<const Event> events, Appending& appending);
   Status wait_for_room(std::uint64_t batch_bytes);
   bool lead_commit();
   void settle(std::span<PendingAppend* const> group) noexcept HDB_REQUIRES(log_mutex_);
@@ -190,6 +200,10 @@ class Store : public std::enable_shared_from_this<Store> {
   Pressure pressure_now() const HDB_REQUIRES(state_mutex_);
   // The first error of the log stops all later writes; reads go on.
   void stop_writes(const Status& error) noexcept;
+
+  // submit.cc
+  Result<AppendResult> finish_submitted(const CommitQueue::Place& place, Appending& appending);
+  Result<AppendResult> append_again(Appending& appending);
 
   // log_timer.cc
   void arm_log_timer() noexcept HDB_REQUIRES(log_mutex_);
@@ -318,6 +332,7 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // Last: its threads use all of the above.
   std::unique_ptr<Background> background_;
+  Submissions submissions_;
 };
 
 }  // namespace hdb

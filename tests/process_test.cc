@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <string>
 #include <thread>
@@ -120,6 +121,10 @@ TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and d
   REQUIRE(engine->append(Event{.type = "parent"}).ok());
   auto cursor = engine->query(Query{});
   REQUIRE(cursor.ok());
+  const Event event{.type = "under way"};
+  std::promise<void> forked;
+  const auto ticket = engine->submit({.events = {&event, 1}}, [&](const auto&) { forked.get_future().wait(); });
+  REQUIRE(ticket.ok());
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   const pid_t child = fork();
@@ -130,7 +135,8 @@ TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and d
     };
     const bool is_refused = refused(engine->append(Event{.type = "child"}).status()) &&
                             refused(engine->get(Position{0}).status()) && refused(cursor->next().status()) &&
-                            refused(engine->flush()) && refused(engine->close());
+                            refused(engine->submit({.events = {&event, 1}}).status()) && !ticket->is_done() &&
+                            refused(ticket->wait().status()) && refused(engine->flush()) && refused(engine->close());
     engine.reset();
     const char answer = is_refused ? 'r' : 'u';
     if (write(ends[1], &answer, 1) != 1) _exit(1);
@@ -140,7 +146,8 @@ TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and d
   char answer = 0;
   REQUIRE(read(ends[0], &answer, 1) == 1);
   CHECK(answer == 'r');
-  REQUIRE(engine->append(Event{.type = "parent"}).ok());
+  forked.set_value();
+  CHECK(ticket->wait().ok());
   cursor = Status::not_found("let go");
   REQUIRE(engine->close().ok());
   const auto again = Engine::open(directory, shrunk(presets::durable()));

@@ -102,6 +102,27 @@ class Value {
   std::shared_ptr<const void> pin_;
 };
 
+class Submission;
+
+// What Engine::submit() gives for a batch under way. Thread-safe; copies are of the same. Dropping it changes nothing;
+// it may outlive the engine, which does not close before the batch is done.
+class HDB_EXPORT AppendTicket {
+ public:
+  bool is_done() const;
+  // Waits until the batch is as durable as asked and visible to every later read, or refused. The same at every call.
+  Result<AppendResult> wait() const;
+
+  explicit AppendTicket(std::shared_ptr<const Submission> submission) noexcept;  // internal
+
+ private:
+  std::shared_ptr<const Submission> submission_;
+};
+
+// Called once with what AppendTicket::wait() returns after that: by a thread of the engine, which does nothing else for
+// submitted batches meanwhile. Must return soon and not throw. It may call Engine::submit(), and nothing that waits for
+// the engine: no other append, wait(), sync(), flush(), compact() or close().
+using AppendCallback = std::function<void(const Result<AppendResult>& result)>;
+
 // Counters since open, and sizes now.
 struct Stats {
   std::uint64_t events = 0;             // in the store, and of a repaired one those lost, whose positions stay
@@ -177,6 +198,14 @@ class HDB_EXPORT Engine {
   }
   Result<AppendResult> append(const Event& event) { return append(std::span<const Event>(&event, 1)); }
 
+  // The same without waiting for it: for event loops, and to have many batches under way from one thread, which share
+  // writes of the log. The batch is encoded before the call returns, so its views need not live on. Batches commit in
+  // the order of their submission, except that one with a caller-made id that another append committed at the same
+  // time comes later. Errors that can be told at once are returned and not given to `callback`, all others by both
+  // ticket and callback. Waits as append() does while memory or compaction debt is over its bound, and while
+  // submissions hold 64 MiB; not for the latter when called by a callback.
+  Result<AppendTicket> submit(const Batch& batch, AppendCallback callback = {});
+
   // kLost if the event was damaged and the store is the copy that a repair made; queries leave such positions out. An
   // engine-made id names its position, a caller-made id that was lost is absent.
   Result<std::optional<StoredEvent>> get(Position position, const Snapshot* at = nullptr) const;
@@ -204,7 +233,7 @@ class HDB_EXPORT Engine {
   Stats stats() const;           // all zero after close(), or if memory runs out
   std::string store_id() const;  // a UUID, made at creation; empty if memory runs out
 
-  // Finishes running work, flushes, and reports the first background error, if any. kBusy while cursors or snapshots
+  // Finishes submitted appends and running work, flushes, and reports the first background error, if any. kBusy while cursors or snapshots
   // live, with the engine still open. The destructor closes too, but cannot report.
   Status close();
   ~Engine();

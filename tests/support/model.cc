@@ -36,16 +36,36 @@ ModelBatch random_batch(std::mt19937_64& random, const std::vector<Keyspace>& ke
   return batch;
 }
 
-Result<AppendResult> append(Engine& engine, const ModelBatch& batch, std::optional<Durability> durability) {
-  std::vector<Event> events;
-  for (const OwnedEvent& event : batch.events) events.push_back(event.view());
-  std::vector<KeyValueChange> changes;
-  for (const ModelChange& change : batch.changes) {
-    KeyValueChange view{Keyspace(change.keyspace), as_bytes(change.key), std::nullopt};
-    if (change.value) view.value = as_bytes(*change.value);
-    changes.push_back(view);
+namespace {
+
+// A batch as the engine takes it. Points into what it was made of.
+class BatchOf {
+ public:
+  explicit BatchOf(const ModelBatch& batch) {
+    for (const OwnedEvent& event : batch.events) events_.push_back(event.view());
+    for (const ModelChange& change : batch.changes) {
+      KeyValueChange view{Keyspace(change.keyspace), as_bytes(change.key), std::nullopt};
+      if (change.value) view.value = as_bytes(*change.value);
+      changes_.push_back(view);
+    }
   }
-  return engine.append(Batch{.events = events, .changes = changes, .durability = durability});
+  Batch as(std::optional<Durability> durability) const {
+    return {.events = events_, .changes = changes_, .durability = durability};
+  }
+
+ private:
+  std::vector<Event> events_;
+  std::vector<KeyValueChange> changes_;
+};
+
+}  // namespace
+
+Result<AppendResult> append(Engine& engine, const ModelBatch& batch, std::optional<Durability> durability) {
+  return engine.append(BatchOf(batch).as(durability));
+}
+
+Result<AppendTicket> submit(Engine& engine, const ModelBatch& batch, std::optional<Durability> durability) {
+  return engine.submit(BatchOf(batch).as(durability));
 }
 
 Query random_query(std::mt19937_64& random) {

@@ -37,6 +37,7 @@ struct Model {
 ModelBatch random_batch(std::mt19937_64& random, const std::vector<Keyspace>& keyspaces, std::size_t items_max);
 
 Result<AppendResult> append(Engine& engine, const ModelBatch& batch, std::optional<Durability> durability = {});
+Result<AppendTicket> submit(Engine& engine, const ModelBatch& batch, std::optional<Durability> durability = {});
 
 // A query over random_event()'s vocabulary.
 Query random_query(std::mt19937_64& random);

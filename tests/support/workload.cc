@@ -51,6 +51,7 @@ Status Workload::close() {
   compactions += stats.compactions;
   is_closing_ = true;
   HDB_TRY((*store_)->close());
+  HDB_TRY(finish_submitted());
   durable_batches = batches.size();
   return {};
 }
@@ -87,14 +88,33 @@ Status Workload::append_one() {
     batch.events.back().payload = std::string(kLargePayloadBytes, 'x');
   batches.push_back(batch);
   const auto durability = static_cast<Durability>(random_() % 3);
+  if (random_() % 3 == 0) {
+    submitted_.push_back({HDB_TRY(submit(*store_->engine, batch, durability)), batches.size(), durability});
+    return {};
+  }
   HDB_TRY(append(*store_->engine, batch, durability));
-  acknowledged_batches = batches.size();
   if (durability == Durability::kSync) durable_batches = batches.size();
+  HDB_TRY(finish_submitted());  // with it, or before
+  acknowledged_batches = batches.size();
+  return {};
+}
+
+// What was submitted is acknowledged; some may have been refused, which ends the workload.
+Status Workload::finish_submitted() {
+  while (!submitted_.empty()) {
+    const Submitted first = submitted_.front();
+    submitted_.pop_front();
+    HDB_TRY(first.ticket.wait());
+    acknowledged_batches = first.batches_end;
+    if (first.durability == Durability::kSync) durable_batches = std::max(durable_batches, first.batches_end);
+  }
   return {};
 }
 
 Status Workload::do_something_else() {
-  switch (random_() % 14) {
+  const std::uint64_t what = random_() % 14;
+  if (what <= 1 || what == 4 || what == 5) HDB_TRY(finish_submitted());
+  switch (what) {
     case 0:
       HDB_TRY((*store_)->flush());
       durable_batches = batches.size();

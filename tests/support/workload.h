@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -15,7 +16,7 @@ inline constexpr std::size_t kWorkloadBatches = 50;
 
 Options workload_options();
 
-// Appends in all durabilities with key-value changes, flushes, compactions, backups, timers, log segments that fill,
+// Appends in all durabilities with key-value changes, waited for or submitted, flushes, compactions, backups, timers, log segments that fill,
 // and a close and reopen half-way. Background work runs in the caller's thread on a seeded scheduler, so that
 // operations are the same ones with the same seed. Single-owner.
 class Workload {
@@ -38,6 +39,7 @@ class Workload {
  private:
   Status fill_segments();
   Status append_one();
+  Status finish_submitted();
   Status do_something_else();
   Status open(std::uint64_t seed);
   Status close();
@@ -46,6 +48,12 @@ class Workload {
   const std::uint64_t seed_;
   std::mt19937_64 random_;
   std::optional<TestStore> store_;
+  struct Submitted {
+    AppendTicket ticket;
+    std::size_t batches_end;
+    Durability durability;
+  };
+  std::deque<Submitted> submitted_;  // not known to be done
   bool is_closing_ = false;
 };
 

@@ -1,0 +1,103 @@
+#include "engine/submission.h"
+
+#include <utility>
+
+#include "engine/fork_watch.h"
+#include "engine/ready_errors.h"
+
+namespace hdb {
+
+Submission::Submission(Background& background, AppendCallback callback)
+    : background_(background), process_generation_(process_generation()), callback_(std::move(callback)) {}
+
+bool Submission::is_done() const {
+  if (process_generation() != process_generation_) return false;  // the lock may be held by a thread that is not here
+  MutexLock lock(mutex_);
+  return result_.has_value();
+}
+
+Result<AppendResult> Submission::wait() const {
+  if (process_generation() != process_generation_) {
+    return Status::error(StatusCode::kClosed,
+                         "the append was submitted by the process that forked this one; wait for it there");
+  }
+  MutexLock lock(mutex_);
+  while (!result_) background_.wait(mutex_, done_signal_);
+  return *result_;
+}
+
+void Submission::finish(Result<AppendResult> result) noexcept {
+  if (callback_) callback_(result);
+  callback_ = nullptr;  // what it holds on to is free when wait() returns
+  appending_ = Appending();
+  MutexLock lock(mutex_);
+  result_ = std::move(result);
+  done_signal_.notify_all();
+}
+
+Submissions::Submissions(Background& background, CommitQueue& queue, Finish finish)
+    : background_(background), queue_(queue), finish_(std::move(finish)) {}
+
+void Submissions::add(const std::shared_ptr<Submission>& submission) {
+  PendingAppend& pending = submission->appending().pending;
+  const std::uint64_t bytes = sizeof(Submission) + pending.batch.bytes().size();
+  MutexLock lock(mutex_);
+  // A callback that submits runs in the thread that makes room.
+  while (bytes_ > 0 && bytes_ + bytes > kBytesMax && runner_ != std::this_thread::get_id()) {
+    background_.wait(mutex_, finished_signal_);
+  }
+  entered_.push_back({submission, CommitQueue::Place(), bytes});
+  try {
+    if (!is_running_) background_.submit(Background::Priority::kCommit, [this] { run(); });
+    is_running_ = true;
+    if (!submission->appending().is_in_store) entered_.back().place = queue_.enter(pending);
+  } catch (...) {
+    entered_.pop_back();
+    throw;
+  }
+  bytes_ += bytes;
+}
+
+void Submissions::wait_until_idle() {
+  MutexLock lock(mutex_);
+  while (is_running_) background_.wait(mutex_, finished_signal_);
+}
+
+void Submissions::run() noexcept {
+  std::uint64_t bytes = 0;
+  {
+    MutexLock lock(mutex_);
+    runner_ = std::this_thread::get_id();
+  }
+  while (go_on(std::exchange(bytes, 0))) {
+    const Entered next = take();
+    bytes = next.bytes;
+    Appending& appending = next.submission->appending();
+    Result<AppendResult> result = out_of_memory();
+    try {
+      result = finish_(next.place, appending);
+    } catch (...) {  // memory: what was not committed by then is not
+    }
+    next.submission->finish(std::move(result));
+  }
+}
+
+Submissions::Entered Submissions::take() noexcept {
+  MutexLock lock(mutex_);
+  Entered next = std::move(entered_.front());
+  entered_.pop_front();
+  return next;
+}
+
+bool Submissions::go_on(std::uint64_t finished_bytes) noexcept {
+  MutexLock lock(mutex_);
+  bytes_ -= finished_bytes;
+  if (entered_.empty()) {
+    is_running_ = false;
+    runner_ = std::thread::id();
+  }
+  finished_signal_.notify_all();
+  return is_running_;
+}
+
+}  // namespace hdb
