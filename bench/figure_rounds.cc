@@ -2,6 +2,8 @@
 #include <optional>
 
 #include "bench/machine.h"
+#include "bench/measurement.h"
+#include "bench/report_html.h"
 #include "bench/turns.h"
 #include "bench/workload.h"
 
@@ -28,20 +30,15 @@ Result<FigureResult> run_once(const BenchOptions& options, const FigureRounds& r
 
 }  // namespace
 
-Status check_figure_options(const BenchOptions& options) {
-  if (!options.inputs.empty()) return Status::invalid_argument("--input: " + options.workload + " makes its own pairs");
-  if (options.report.empty()) return {};
-  return Status::invalid_argument(options.workload + ": has no --report; use --output json");
-}
-
 Status run_figure_rounds(const BenchOptions& options, const FigureRounds& rounds) {
+  if (!options.report.empty()) HDB_TRY(check_report(options.report));
   const std::function<Result<FigureResult>(const RunLabel&)> once = [&](const RunLabel& label) {
     return run_once(options, rounds, label);
   };
   const std::vector<FigureResult> results = HDB_TRY(take_turns(options, rounds.engines, rounds.run_options, once));
-  for (const Ratio& ratio : ratios_of(results)) {
-    HDB_TRY(print_as(options.output, ratio));
-  }
+  const std::vector<Ratio> ratios = ratios_of(results);
+  for (const Ratio& ratio : ratios) HDB_TRY(print_as(options.output, ratio));
+  if (!options.report.empty()) HDB_TRY(write_report(options.report, results, ratios));
   return check_verified(results);
 }
 

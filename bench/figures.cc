@@ -13,6 +13,9 @@ namespace {
 bool is_whole(const Figure& figure) {
   return figure.kind == FigureKind::kGiven || figure.kind == FigureKind::kAmount;
 }
+bool is_compared(const Figure& figure) {
+  return figure.kind == FigureKind::kRate || figure.kind == FigureKind::kCost;
+}
 
 // The median over the rounds of the figure number `index`, which is the same one in every engine.
 double median_of(std::span<const FigureResult> results, std::string_view engine, std::size_t index) {
@@ -36,6 +39,16 @@ double Figures::first_rate() const {
     if (figure.kind == FigureKind::kRate) return figure.value;
   }
   return 0;
+}
+
+double Figures::headline() const {
+  const auto figure = std::find_if(figures_.begin(), figures_.begin() + count_, is_compared);
+  return figure == figures_.begin() + count_ ? 0 : figure->value;
+}
+
+void Courses::add(const Course& course) {
+  HDB_CHECK(count_ < courses_.size());
+  courses_[count_++] = course;
 }
 
 std::string to_json(const FigureResult& result) {
@@ -71,7 +84,7 @@ std::vector<Ratio> ratios_of(std::span<const FigureResult> results) {
     for (std::size_t index = 0; index < figures.size(); ++index) {
       const double ours = median_of(results, "hdb", index);
       const double theirs = median_of(results, peer, index);
-      if (is_whole(figures[index]) || ours <= 0 || theirs <= 0) continue;
+      if (!is_compared(figures[index]) || ours <= 0 || theirs <= 0) continue;
       const bool is_more_better = figures[index].kind == FigureKind::kRate;
       ratio.figures.emplace_back(figures[index].name, is_more_better ? ours / theirs : theirs / ours);
     }

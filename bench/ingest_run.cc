@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t kSmallBatch = 64;
 
-void fill_latencies(const std::vector<Acknowledged>& batches, IngestMeasurement& measured) {
+void fill_course(const std::vector<Acknowledged>& batches, IngestMeasurement& measured) {
   std::vector<double> sorted;
   for (const Acknowledged& batch : batches) sorted.push_back(batch.latency_us);
   std::sort(sorted.begin(), sorted.end());
@@ -21,16 +21,13 @@ void fill_latencies(const std::vector<Acknowledged>& batches, IngestMeasurement&
   measured.p99_us = percentile(sorted, 99);
   measured.p999_us = percentile(sorted, 99.9);
   measured.max_us = sorted.back();
+  measured.course.done = "events acknowledged";
+  measured.course.one = "a batch";
   for (std::size_t index = 0; index < kPercentiles.size(); ++index) {
-    measured.latency_us[index] = percentile(sorted, kPercentiles[index]);
+    measured.course.latency_us[index] = percentile(sorted, kPercentiles[index]);
   }
-}
-
-void fill_series(const std::vector<Acknowledged>& batches, double end_s, IngestMeasurement& measured) {
-  measured.series_step_s = end_s / kSeriesPoints;
   for (const Acknowledged& batch : batches) {
-    const auto point = std::min(kSeriesPoints - 1, static_cast<std::size_t>(batch.at_s / measured.series_step_s));
-    measured.series[point] += static_cast<double>(batch.events) / measured.series_step_s;
+    measured.course.timeline.add(static_cast<std::uint64_t>(batch.at_s * 1e9), batch.events);
   }
 }
 
@@ -152,8 +149,7 @@ Result<IngestMeasurement> measure_ingest(const IngestRun& run) {
   measured.generator_cpu_s = team.generator_cpu_s();
   measured.events_per_s = static_cast<double>(run.events) / acknowledged_s;
   measured.settled_events_per_s = static_cast<double>(run.events) / settled_s;
-  fill_latencies(batches, measured);
-  fill_series(batches, acknowledged_s, measured);
+  fill_course(batches, measured);
   measured.cpu_s = after.cpu_s - before.cpu_s;
   measured.bytes_written = after.bytes_written - before.bytes_written;
   measured.peak_rss_bytes = after.peak_rss_bytes;
@@ -161,6 +157,25 @@ Result<IngestMeasurement> measure_ingest(const IngestRun& run) {
   if (run.observe) run.observe(batches);
   measured.is_verified = is_verified(run.engine, verify_reopened(run));
   return measured;
+}
+
+void add_ingest(FigureMeasurement& measured, const IngestMeasurement& ingested) {
+  measured.figures.rate("events_per_s", ingested.events_per_s)
+      .rate("settled_events_per_s", ingested.settled_events_per_s)
+      .cost("p50_us", ingested.p50_us)
+      .cost("p99_us", ingested.p99_us)
+      .cost("p999_us", ingested.p999_us)
+      .cost("max_us", ingested.max_us)
+      .amount("bytes_written", ingested.bytes_written)
+      .cost("write_amplification",
+            static_cast<double>(ingested.bytes_written) / static_cast<double>(ingested.user_bytes))
+      .amount("directory_bytes", ingested.directory_bytes)
+      .cost("bytes_per_event", static_cast<double>(ingested.directory_bytes) / static_cast<double>(ingested.events))
+      .amount("peak_rss_bytes", ingested.peak_rss_bytes)
+      .cost("cpu_s", ingested.cpu_s)
+      .part("generator_cpu_s", ingested.generator_cpu_s);
+  measured.courses.add(ingested.course);
+  measured.is_verified = ingested.is_verified;
 }
 
 }  // namespace hdb::bench

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/measurement.h"
+#include "bench/figures.h"
 #include "bench/peer.h"
 #include "bench/threads.h"
 
@@ -46,6 +46,25 @@ struct IngestRun {
   std::function<ThreadKind(Peer& peer, const WriterTeam& team)> beside;
   // Sees every batch, in the order of acknowledgement. May be empty.
   std::function<void(std::span<const Acknowledged> batches)> observe;
+};
+
+// What one run showed.
+struct IngestMeasurement {
+  std::uint64_t events = 0;
+  double events_per_s = 0;          // until the last acknowledgement
+  double settled_events_per_s = 0;  // until all is flushed and the store is closed
+  double max_us = 0;                // of one batch, as the percentiles
+  double p50_us = 0;
+  double p99_us = 0;
+  double p999_us = 0;
+  std::uint64_t user_bytes = 0;       // keys and values (records) as handed over
+  std::uint64_t bytes_written = 0;    // to the device, until closed: write_bytes of /proc/self/io
+  std::uint64_t directory_bytes = 0;  // apparent size of the closed store
+  std::uint64_t peak_rss_bytes = 0;   // of the process, before the read-back
+  double cpu_s = 0;                   // user and system, of all threads, the generator's too
+  double generator_cpu_s = 0;         // the part of cpu_s that made the events
+  Course course;                      // of the batches
+  bool is_verified = false;           // all read back, byte for byte, after a reopen
 };
 
 // The writers of one run. The const methods may be called by any thread, the others by one.
@@ -96,5 +115,8 @@ bool is_verified(const std::string& engine, const Status& status);
 
 // Runs it in this process; best in a forked child (measure_in_child).
 Result<IngestMeasurement> measure_ingest(const IngestRun& run);
+
+// As figures, behind those that are there; with the course.
+void add_ingest(FigureMeasurement& measured, const IngestMeasurement& ingested);
 
 }  // namespace hdb::bench

@@ -1,7 +1,6 @@
 // bench/measurement.h: what one run of one engine showed.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,32 +10,7 @@
 
 namespace hdb::bench {
 
-inline constexpr std::size_t kSeriesPoints = 60;
-// The percentiles of the latency plot.
-inline constexpr std::array<double, 9> kPercentiles = {1, 10, 25, 50, 75, 90, 99, 99.9, 100};
-
 // Travels from the forked child that ran the engine to its parent through a pipe: trivially copyable.
-struct IngestMeasurement {
-  std::uint64_t events = 0;
-  double events_per_s = 0;          // until the last acknowledgement
-  double settled_events_per_s = 0;  // until all is flushed and the store is closed
-  double p50_us = 0;                // of one batch
-  double p99_us = 0;
-  double p999_us = 0;
-  double max_us = 0;
-  std::uint64_t user_bytes = 0;       // keys and values (records) as handed over
-  std::uint64_t bytes_written = 0;    // to the device, until closed: write_bytes of /proc/self/io
-  std::uint64_t directory_bytes = 0;  // apparent size of the closed store
-  std::uint64_t peak_rss_bytes = 0;   // of the child, before the read-back
-  double cpu_s = 0;                   // user and system, of all threads, the generator's too
-  double generator_cpu_s = 0;         // the part of cpu_s that made the events
-  bool is_verified = false;           // all read back, byte for byte, after a reopen
-  double series_step_s = 0;           // events acknowledged per s, over time
-  std::array<double, kSeriesPoints> series{};
-  std::array<double, kPercentiles.size()> latency_us{};
-};
-static_assert(std::is_trivially_copyable_v<IngestMeasurement>);
-
 struct SpaceMeasurement {
   std::uint64_t events = 0;
   std::uint64_t table_bytes = 0;

@@ -7,18 +7,15 @@
 #include <leveldb/filter_policy.h>
 #include <leveldb/write_batch.h>
 
-#include "bench/peer.h"
 #include "bench/record_pairs.h"
+#include "bench/slices.h"
 
 namespace hdb::bench {
 
 namespace {
 
 leveldb::Slice slice(ByteView bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-ByteView view(const leveldb::Slice& bytes) {
-  return as_bytes({bytes.data(), bytes.size()});
+  return slice_of<leveldb::Slice>(bytes);
 }
 
 Status to_status(const leveldb::Status& status) {
@@ -38,10 +35,7 @@ class LevelReader : public PeerReader {
 
   Status scan(bool is_backward, const PairVisitor& visit) override {
     const std::unique_ptr<leveldb::Iterator> pairs(db_.NewIterator({}));
-    for (is_backward ? pairs->SeekToLast() : pairs->SeekToFirst(); pairs->Valid();
-         is_backward ? pairs->Prev() : pairs->Next()) {
-      HDB_TRY(visit(view(pairs->key()), view(pairs->value())));
-    }
+    HDB_TRY(visit_slices(*pairs, is_backward, visit));
     return to_status(pairs->status());
   }
 
@@ -50,7 +44,7 @@ class LevelReader : public PeerReader {
   std::string value_;  // its memory is used again, as the documentation advises
 };
 
-class LevelPeer : public Peer {
+class LevelPeer : public PairPeer {
  public:
   explicit LevelPeer(const PeerSettings& settings)
       : cache_(leveldb::NewLRUCache(settings.options.block_cache_bytes)),
@@ -79,12 +73,6 @@ class LevelPeer : public Peer {
     return to_status(db_->Write(write_options_, &batch));
   }
 
-  Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t first_number) override {
-    thread_local RecordPairs pairs;
-    HDB_TRY(put(pairs.encode(events, first_number)));
-    return first_number;
-  }
-
   Status compact() override {
     db_->CompactRange(nullptr, nullptr);
     return {};
@@ -101,11 +89,6 @@ class LevelPeer : public Peer {
 
   Result<std::unique_ptr<PeerReader>> make_reader() override {
     return std::unique_ptr<PeerReader>(std::make_unique<LevelReader>(*db_));
-  }
-
-  Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override {
-    return read_pairs(
-        [&](ByteView key, ByteView value) -> Status { return visit(HDB_TRY(RecordPairs::decode(key, value))); });
   }
 
  private:

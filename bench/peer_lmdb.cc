@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "bench/peer.h"
 #include "bench/record_pairs.h"
 
 namespace hdb::bench {
@@ -94,7 +93,7 @@ class LmdbReader : public PeerReader {
   MDB_dbi pairs_;
 };
 
-class LmdbPeer : public Peer {
+class LmdbPeer : public PairPeer {
  public:
   Status open(const PeerSettings& settings) {
     if (::mkdir(settings.directory.c_str(), 0777) != 0 && errno != EEXIST) {
@@ -134,12 +133,6 @@ class LmdbPeer : public Peer {
     return to_status(::mdb_txn_commit(transaction.release()));
   }
 
-  Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t first_number) override {
-    thread_local RecordPairs pairs;
-    HDB_TRY(put(pairs.encode(events, first_number)));
-    return first_number;
-  }
-
   Status compact() override { return {}; }  // it has nothing to merge
 
   // A transaction is in its final file when it commits; with MDB_NOSYNC not yet on the device, as tables of the others
@@ -153,11 +146,6 @@ class LmdbPeer : public Peer {
   Result<std::unique_ptr<PeerReader>> make_reader() override {
     Transaction transaction = HDB_TRY(begin(environment_.get(), MDB_RDONLY));
     return std::unique_ptr<PeerReader>(std::make_unique<LmdbReader>(std::move(transaction), pairs_));
-  }
-
-  Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override {
-    return read_pairs(
-        [&](ByteView key, ByteView value) -> Status { return visit(HDB_TRY(RecordPairs::decode(key, value))); });
   }
 
  private:

@@ -9,18 +9,15 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
-#include "bench/peer.h"
 #include "bench/record_pairs.h"
+#include "bench/slices.h"
 
 namespace hdb::bench {
 
 namespace {
 
 rocksdb::Slice slice(ByteView bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-ByteView view(const rocksdb::Slice& bytes) {
-  return as_bytes({bytes.data(), bytes.size()});
+  return slice_of<rocksdb::Slice>(bytes);
 }
 
 Status to_status(const rocksdb::Status& status) {
@@ -36,15 +33,12 @@ class RocksReader : public PeerReader {
     const rocksdb::Status status = db_.Get(read_options_, db_.DefaultColumnFamily(), slice(key), &value_);
     if (status.IsNotFound()) return std::optional<ByteView>();
     HDB_TRY(to_status(status));
-    return std::optional(view(value_));
+    return std::optional(view_of(value_));
   }
 
   Status scan(bool is_backward, const PairVisitor& visit) override {
     const std::unique_ptr<rocksdb::Iterator> pairs(db_.NewIterator(read_options_));
-    for (is_backward ? pairs->SeekToLast() : pairs->SeekToFirst(); pairs->Valid();
-         is_backward ? pairs->Prev() : pairs->Next()) {
-      HDB_TRY(visit(view(pairs->key()), view(pairs->value())));
-    }
+    HDB_TRY(visit_slices(*pairs, is_backward, visit));
     return to_status(pairs->status());
   }
 
@@ -54,7 +48,7 @@ class RocksReader : public PeerReader {
   rocksdb::PinnableSlice value_;  // pins the block: no copy, as the documentation advises
 };
 
-class RocksPeer : public Peer {
+class RocksPeer : public PairPeer {
  public:
   RocksPeer(std::unique_ptr<rocksdb::DB> db, bool is_synced) : db_(std::move(db)) { write_options_.sync = is_synced; }
 
@@ -64,12 +58,6 @@ class RocksPeer : public Peer {
     rocksdb::WriteBatch batch(bytes);
     for (const KeyValue& pair : pairs) HDB_TRY(to_status(batch.Put(slice(pair.key), slice(pair.value))));
     return to_status(db_->Write(write_options_, &batch));
-  }
-
-  Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t first_number) override {
-    thread_local RecordPairs pairs;
-    HDB_TRY(put(pairs.encode(events, first_number)));
-    return first_number;
   }
 
   Status compact() override {
@@ -85,11 +73,6 @@ class RocksPeer : public Peer {
 
   Result<std::unique_ptr<PeerReader>> make_reader() override {
     return std::unique_ptr<PeerReader>(std::make_unique<RocksReader>(*db_));
-  }
-
-  Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override {
-    return read_pairs(
-        [&](ByteView key, ByteView value) -> Status { return visit(HDB_TRY(RecordPairs::decode(key, value))); });
   }
 
  private:

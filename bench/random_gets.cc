@@ -4,14 +4,13 @@
 #include <string>
 
 #include "bench/fold.h"
-#include "bench/threads.h"
 
 namespace hdb::bench {
 
 RandomGets::RandomGets(const PairMaker& maker, KeyKind kind, std::uint64_t thread)
     : maker_(maker), kind_(kind), thread_(thread), random_(first_random()) {}
 
-Status RandomGets::run(PeerReader& reader, std::uint64_t count, std::uint64_t end) {
+Status RandomGets::run(PeerReader& reader, std::uint64_t count, std::uint64_t end, Clock::time_point begin) {
   stretches_.push_back({count, end});
   Random random = random_;  // not beside that of another thread while it works
   std::uint64_t found = found_;
@@ -26,6 +25,7 @@ Status RandomGets::run(PeerReader& reader, std::uint64_t count, std::uint64_t en
     }
     const Clock::time_point now = Clock::now();
     latencies_.add(static_cast<std::uint64_t>(std::chrono::nanoseconds(now - last).count()));
+    timeline_.add(static_cast<std::uint64_t>(std::chrono::nanoseconds(now - begin).count()), 1);
     last = now;
   }
   random_ = random;
@@ -56,6 +56,12 @@ Status RandomGets::check() const {
 LatencyHistogram latencies_of(const std::vector<RandomGets>& threads) {
   LatencyHistogram all;
   for (const RandomGets& thread : threads) all.add_all(thread.latencies());
+  return all;
+}
+
+Timeline timeline_of(const std::vector<RandomGets>& threads) {
+  Timeline all;
+  for (const RandomGets& thread : threads) all.add_all(thread.timeline());
   return all;
 }
 

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "bench/course.h"
 #include "bench/latency_histogram.h"
 #include "bench/pair_maker.h"
 #include "bench/peer.h"
 #include "bench/random.h"
+#include "bench/threads.h"
 
 namespace hdb::bench {
 
@@ -22,14 +24,15 @@ class RandomGets {
   // `maker` must outlive this. Each thread has a number of its own.
   RandomGets(const PairMaker& maker, KeyKind kind, std::uint64_t thread);
 
-  // Gets `count` keys below the one of the pair `end`, > 0.
-  Status run(PeerReader& reader, std::uint64_t count, std::uint64_t end);
+  // Gets `count` keys below the one of the pair `end`, > 0. `begin` is that of the timeline, the same in each call.
+  Status run(PeerReader& reader, std::uint64_t count, std::uint64_t end, Clock::time_point begin);
 
   // Whether all gets returned what they should have.
   Status check() const;
 
   // Of one get: with the making of its key and the folding of its value, some 20 ns.
   const LatencyHistogram& latencies() const { return latencies_; }
+  const Timeline& timeline() const { return timeline_; }
 
  private:
   // What run() was asked for, to be walked again by check().
@@ -49,10 +52,12 @@ class RandomGets {
   std::uint64_t found_ = 0;
   std::uint64_t fold_ = 0;
   std::vector<Stretch> stretches_;
+  Timeline timeline_;
   LatencyHistogram latencies_;
 };
 
 // Of all the threads.
 LatencyHistogram latencies_of(const std::vector<RandomGets>& threads);
+Timeline timeline_of(const std::vector<RandomGets>& threads);
 
 }  // namespace hdb::bench

@@ -35,4 +35,15 @@ Result<StoredEvent> RecordPairs::decode(ByteView key, ByteView value) {
   return StoredEvent(__builtin_bswap64(load<std::uint64_t>(key.data())), Timestamp(), value, nullptr);
 }
 
+Result<std::uint64_t> PairPeer::append(std::span<const Event> events, std::uint64_t first_number) {
+  thread_local RecordPairs pairs;
+  HDB_TRY(put(pairs.encode(events, first_number)));
+  return first_number;
+}
+
+Status PairPeer::read_events(const std::function<Status(const StoredEvent& event)>& visit) {
+  return read_pairs(
+      [&](ByteView key, ByteView value) -> Status { return visit(HDB_TRY(RecordPairs::decode(key, value))); });
+}
+
 }  // namespace hdb::bench

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
-#include <hdb/engine.h>
-
 #include "base/bytes.h"
+#include "bench/peer.h"
 
 namespace hdb::bench {
 
@@ -24,6 +24,13 @@ class RecordPairs {
  private:
   Buffer bytes_;
   std::vector<KeyValue> pairs_;
+};
+
+// A peer that knows pairs only: events are the pairs of their records.
+class PairPeer : public Peer {
+ public:
+  Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t first_number) override;
+  Status read_events(const std::function<Status(const StoredEvent& event)>& visit) override;
 };
 
 }  // namespace hdb::bench

@@ -21,8 +21,16 @@ namespace {
 
 // A plot's area in its SVG, in pixels.
 constexpr double kLeft = 70, kTop = 20, kWidth = 560, kHeight = 220, kBottom = 50;
+// That of the bars of one figure.
+constexpr double kBarsWidth = 240, kBarsHeight = 120;
+constexpr double kLatencyMinUs = 0.01;  // below, the logarithmic plot has no place
 
-constexpr std::array<const char*, 3> kColours = {"#1f6feb", "#d1701a", "#3a8a4d"};
+// As many as there are engines.
+constexpr std::array<const char*, 4> kColours = {"#1f6feb", "#d1701a", "#3a8a4d", "#8250df"};
+
+const char* colour_of(std::size_t engine) {
+  return kColours[engine % kColours.size()];
+}
 
 std::string escaped(std::string_view text) {
   std::string result;
@@ -90,8 +98,7 @@ std::string legend(const std::vector<std::string>& names) {
   double x = kLeft;
   for (std::size_t index = 0; index < names.size(); ++index) {
     const double y = kTop + kHeight + 30;
-    svg +=
-        fmt::format("<rect x='{}' y='{}' width='12' height='12' fill='{}'/>", x, y, kColours[index % kColours.size()]);
+    svg += fmt::format("<rect x='{}' y='{}' width='12' height='12' fill='{}'/>", x, y, colour_of(index));
     svg += fmt::format("<text x='{}' y='{}'>{}</text>\n", x + 17, y + 10, escaped(names[index]));
     x += 130;
   }
@@ -109,7 +116,7 @@ std::string line_plot(std::string_view title, const std::vector<Line>& lines, co
     for (std::size_t point = 0; point < line.ys.size(); ++point) {
       points += fmt::format("{:.1f},{:.1f} ", x_at(line.xs[point]), y_at(share(line.ys[point])));
     }
-    svg += fmt::format("<polyline points='{}' stroke='{}'/>\n", points, kColours[index % kColours.size()]);
+    svg += fmt::format("<polyline points='{}' stroke='{}'/>\n", points, colour_of(index));
     names.push_back(line.name);
   }
   return svg + legend(names) + "</svg>\n";
@@ -121,35 +128,41 @@ std::vector<Tick> linear_ticks(double maximum, const std::function<std::string(d
   return ticks;
 }
 
-std::string throughput_plot(const std::vector<const IngestResult*>& shown) {
+// The result of each engine that is plotted.
+using Shown = std::vector<const FigureResult*>;
+
+std::string throughput_plot(const Shown& shown, std::size_t course) {
   double end_s = 0;
   double rate_max = 0;
-  for (const IngestResult* result : shown) {
-    end_s = std::max(end_s, result->measured.series_step_s * kSeriesPoints);
-    for (const double rate : result->measured.series) rate_max = std::max(rate_max, rate);
+  for (const FigureResult* result : shown) {
+    const Timeline& timeline = result->measured.courses.all()[course].timeline;
+    end_s = std::max(end_s, timeline.end_s());
+    for (const Timeline::Point& point : timeline.points()) rate_max = std::max(rate_max, point.per_s);
   }
+  if (rate_max == 0) return "";
   std::vector<Line> lines;
-  for (const IngestResult* result : shown) {
+  for (const FigureResult* result : shown) {
     Line line{result->label.engine, {}, {}};
-    for (std::size_t point = 0; point < kSeriesPoints; ++point) {
-      line.xs.push_back((static_cast<double>(point) + 0.5) * result->measured.series_step_s / end_s);
-      line.ys.push_back(result->measured.series[point]);
+    for (const Timeline::Point& point : result->measured.courses.all()[course].timeline.points()) {
+      line.xs.push_back(point.middle_s / end_s);
+      line.ys.push_back(point.per_s);
     }
     lines.push_back(std::move(line));
   }
-  return line_plot("Events acknowledged per second, over time", lines,
+  return line_plot(fmt::format("Per second, over time: {}", shown.front()->measured.courses.all()[course].done), lines,
                    linear_ticks(end_s, [](double s) { return fmt::format("{:.3g} s", s); }),
                    linear_ticks(rate_max, short_number), [rate_max](double rate) { return rate / rate_max; });
 }
 
-std::string latency_plot(const std::vector<const IngestResult*>& shown) {
+std::string latency_plot(const Shown& shown, std::size_t course) {
   double low = 1e12;
   double high = 0;
-  for (const IngestResult* result : shown) {
-    low = std::min(low, result->measured.latency_us.front());
-    high = std::max(high, result->measured.latency_us.back());
+  for (const FigureResult* result : shown) {
+    const auto& latency = result->measured.courses.all()[course].latency_us;
+    low = std::min(low, latency.front());
+    high = std::max(high, latency.back());
   }
-  const double decade_low = std::floor(std::log10(std::max(low, 0.1)));
+  const double decade_low = std::floor(std::log10(std::max(low, kLatencyMinUs)));
   const double decades = std::max(1.0, std::ceil(std::log10(std::max(high, 1.0))) - decade_low);
   std::vector<Tick> x_ticks;
   std::vector<double> xs;
@@ -159,90 +172,124 @@ std::string latency_plot(const std::vector<const IngestResult*>& shown) {
   }
   std::vector<Tick> y_ticks;
   for (double decade = 0; decade <= decades; ++decade) {
-    y_ticks.push_back({decade / decades, short_number(std::pow(10, decade_low + decade))});
+    y_ticks.push_back({decade / decades, short_number(std::pow(10, decade_low + decade)) + " &micro;s"});
   }
   std::vector<Line> lines;
-  for (const IngestResult* result : shown) {
-    const auto& latency = result->measured.latency_us;
+  for (const FigureResult* result : shown) {
+    const auto& latency = result->measured.courses.all()[course].latency_us;
     lines.push_back({result->label.engine, xs, {latency.begin(), latency.end()}});
   }
-  return line_plot("Latency of a batch, microseconds (logarithmic)", lines, x_ticks, y_ticks,
-                   [=](double us) { return (std::log10(std::max(us, 0.1)) - decade_low) / decades; });
+  return line_plot(
+      fmt::format("Latency of {}, microseconds (logarithmic)", shown.front()->measured.courses.all()[course].one),
+      lines, x_ticks, y_ticks,
+      [=](double us) { return (std::log10(std::max(us, kLatencyMinUs)) - decade_low) / decades; });
 }
 
-std::string side_by_side(const std::vector<const IngestResult*>& shown) {
-  struct Group {
-    const char* name;
-    std::function<double(const IngestMeasurement&)> figure;
-  };
-  const Group groups[] = {
-      {"events/s", [](const IngestMeasurement& m) { return m.events_per_s; }},
-      {"settled events/s", [](const IngestMeasurement& m) { return m.settled_events_per_s; }},
-  };
+// What the workload says of its course, of all engines in one plot each.
+std::string course_plots(const Shown& shown) {
+  std::string html;
+  const std::span<const Course> courses = shown.front()->measured.courses.all();
+  for (std::size_t course = 0; course < courses.size(); ++course) {
+    if (courses[course].done != nullptr) html += throughput_plot(shown, course);
+    if (courses[course].one != nullptr) html += latency_plot(shown, course);
+  }
+  return html;
+}
+
+// One figure of every engine, from 0; the unit is at the end of its name.
+std::string bars(const Shown& shown, std::size_t figure) {
+  const Figure& named = shown.front()->measured.figures.all()[figure];
   double maximum = 0;
-  std::vector<std::string> names;
-  for (const IngestResult* result : shown) {
-    for (const Group& group : groups) maximum = std::max(maximum, group.figure(result->measured));
-    names.push_back(result->label.engine);
+  for (const FigureResult* result : shown) maximum = std::max(maximum, result->measured.figures.all()[figure].value);
+  if (maximum == 0) return "";
+  std::string svg = fmt::format(
+      "<svg class='bars' viewBox='0 0 {} {}' role='img' aria-label='{}'><text x='0' y='12'>{}, {} is better</text>\n",
+      kBarsWidth, kBarsHeight + 40, named.name, named.name, named.kind == FigureKind::kRate ? "more" : "less");
+  const double width = kBarsWidth / static_cast<double>(shown.size());
+  for (std::size_t index = 0; index < shown.size(); ++index) {
+    const double value = shown[index]->measured.figures.all()[figure].value;
+    const double height = value / maximum * (kBarsHeight - 20);
+    const double x = static_cast<double>(index) * width;
+    const double y = 20 + kBarsHeight - height;
+    svg += fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.1f}' height='{:.1f}' fill='{}'/>", x, y, width * 0.9,
+                       height, colour_of(index));
+    svg += fmt::format("<text x='{:.1f}' y='{:.1f}'>{}</text><text x='{:.1f}' y='{}'>{}</text>\n", x, y - 3,
+                       short_number(value), x, kBarsHeight + 34, escaped(shown[index]->label.engine));
   }
-  std::string svg = svg_open("Engines side by side") +
-                    axes({{0.25, groups[0].name}, {0.75, groups[1].name}}, linear_ticks(maximum, short_number));
-  const double bar = 0.4 / static_cast<double>(shown.size());
-  for (std::size_t group = 0; group < std::size(groups); ++group) {
-    for (std::size_t index = 0; index < shown.size(); ++index) {
-      const double value = groups[group].figure(shown[index]->measured);
-      const double x = 0.05 + 0.5 * static_cast<double>(group) + bar * static_cast<double>(index);
-      svg +=
-          fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.1f}' height='{:.1f}' fill='{}'><title>{}</title></rect>\n",
-                      x_at(x), y_at(value / maximum), bar * kWidth * 0.9, value / maximum * kHeight,
-                      kColours[index % kColours.size()], short_number(value));
-    }
-  }
-  return svg + legend(names) + "</svg>\n";
+  return svg + "</svg>\n";
 }
 
-// Of each engine, in the order of the results, the round whose rate is the median of its rounds.
-std::vector<const IngestResult*> median_rounds(std::span<const IngestResult> results) {
-  std::vector<std::string> engines;
-  for (const IngestResult& result : results) {
-    if (std::find(engines.begin(), engines.end(), result.label.engine) == engines.end()) {
-      engines.push_back(result.label.engine);
-    }
+std::string side_by_side(const Shown& shown) {
+  std::string html = "<h2>Engines side by side</h2>\n";
+  const std::span<const Figure> figures = shown.front()->measured.figures.all();
+  for (std::size_t figure = 0; figure < figures.size(); ++figure) {
+    const FigureKind kind = figures[figure].kind;
+    if (kind == FigureKind::kRate || kind == FigureKind::kCost) html += bars(shown, figure);
   }
-  std::vector<const IngestResult*> shown;
-  for (const std::string& engine : engines) {
-    std::vector<const IngestResult*> rounds;
-    for (const IngestResult& result : results) {
-      if (result.label.engine == engine) rounds.push_back(&result);
+  return html;
+}
+
+// Of each engine, in the order of the results, the round whose headline is the median of its rounds'.
+Shown median_rounds(std::span<const FigureResult> results) {
+  Shown shown;
+  for (const FigureResult& result : results) {
+    const std::string& engine = result.label.engine;
+    const auto is_of_engine = [&engine](const FigureResult* other) { return other->label.engine == engine; };
+    if (std::any_of(shown.begin(), shown.end(), is_of_engine)) continue;
+    Shown rounds;
+    for (const FigureResult& round : results) {
+      if (is_of_engine(&round)) rounds.push_back(&round);
     }
-    std::sort(rounds.begin(), rounds.end(), [](const IngestResult* a, const IngestResult* b) {
-      return a->measured.events_per_s < b->measured.events_per_s;
+    std::sort(rounds.begin(), rounds.end(), [](const FigureResult* a, const FigureResult* b) {
+      return a->measured.figures.headline() < b->measured.figures.headline();
     });
     shown.push_back(rounds[rounds.size() / 2]);
   }
   return shown;
 }
 
-std::string table(std::span<const IngestResult> results) {
-  std::string html =
-      "<h2>All rounds</h2>\n<table><tr><th>engine<th>round<th>events/s<th>settled<th>p50 &micro;s<th>p99<th>p99.9"
-      "<th>max<th>B/event on disk<th>written<th>peak memory<th>CPU s<th>verified</tr>\n";
-  for (const IngestResult& result : results) {
-    const IngestMeasurement& m = result.measured;
-    html += fmt::format(
-        "<tr><td>{} "
-        "{}<td>{}<td>{:.0f}<td>{:.0f}<td>{:.0f}<td>{:.0f}<td>{:.0f}<td>{:.0f}<td>{:.1f}<td>{}<td>{}<td>{:.2f}"
-        "<td>{}</tr>\n",
-        result.label.engine, result.label.variant, result.label.round, m.events_per_s, m.settled_events_per_s, m.p50_us,
-        m.p99_us, m.p999_us, m.max_us, static_cast<double>(m.directory_bytes) / static_cast<double>(m.events),
-        human_bytes(m.bytes_written), human_bytes(m.peak_rss_bytes), m.cpu_s, m.is_verified ? "yes" : "NO");
+std::string figure_text(const Figure& figure) {
+  const bool is_long = figure.value >= 1000 || figure.value == std::floor(figure.value);
+  return is_long ? fmt::format("{:.0f}", figure.value) : fmt::format("{:.4g}", figure.value);
+}
+
+// A row for each figure, a column for each engine and round.
+std::string table(std::span<const FigureResult> results) {
+  std::string html = "<h2>All rounds</h2>\n<table><tr><th>";
+  for (const FigureResult& result : results) {
+    html += fmt::format("<th>{}, round {}", escaped(name_of(result.label)), result.label.round);
   }
-  return html + "</table>\n";
+  html += "</tr>\n";
+  const std::span<const Figure> figures = results.front().measured.figures.all();
+  for (std::size_t figure = 0; figure < figures.size(); ++figure) {
+    if (figures[figure].kind == FigureKind::kGiven) continue;
+    html += fmt::format("<tr><td>{}", figures[figure].name);
+    for (const FigureResult& result : results) html += "<td>" + figure_text(result.measured.figures.all()[figure]);
+    html += "</tr>\n";
+  }
+  html += "<tr><td>verified";
+  for (const FigureResult& result : results) html += result.measured.is_verified ? "<td>yes" : "<td>NO";
+  return html + "</tr></table>\n";
+}
+
+// What the figures are nothing without.
+std::string circumstances(const FigureResult& result) {
+  std::string given;
+  for (const Figure& figure : result.measured.figures.all()) {
+    if (figure.kind == FigureKind::kGiven) given += fmt::format("{} {}, ", figure.name, figure_text(figure));
+  }
+  return fmt::format(
+      "<p>{}durability {}, preset {}; write buffers {}, caches {}. {}; a synced 4 KiB write takes {:.0f} &micro;s "
+      "(p50). Plots show each engine's median round. Compare engines within this page only.</p>\n",
+      given, durability_name(result.label.options.durability), escaped(result.label.preset),
+      human_bytes(result.label.options.memtable_bytes), human_bytes(result.label.options.block_cache_bytes),
+      escaped(result.label.cpu_model), result.label.device_sync_p50_us);
 }
 
 constexpr const char* kStyle =
     "body{font:15px system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}"
-    "svg{width:100%;max-width:680px;font-size:11px}polyline{fill:none;stroke-width:1.8}.grid{stroke:#ddd}"
+    "svg{width:100%;max-width:680px;font-size:11px}.bars{max-width:240px;margin:0 24px 16px "
+    "0}polyline{fill:none;stroke-width:1.8}.grid{stroke:#ddd}"
     "table{border-collapse:collapse;font-size:13px}td,th{padding:3px 8px;text-align:right;border-bottom:1px solid #ddd}"
     "td:first-child{text-align:left}";
 
@@ -262,25 +309,17 @@ Status check_report(const std::filesystem::path& file) {
   return {};
 }
 
-Status write_report(const std::filesystem::path& file, std::span<const IngestResult> results) {
-  const IngestResult& first = results.front();
-  const std::vector<const IngestResult*> shown = median_rounds(results);
+Status write_report(const std::filesystem::path& file, std::span<const FigureResult> results,
+                    std::span<const Ratio> ratios) {
+  const FigureResult& first = results.front();
+  const Shown shown = median_rounds(results);
   std::string html = fmt::format(
       "<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>hdb-bench {0}</title>\n"
       "<style>{1}</style>\n<h1>hdb-bench {0}</h1>\n",
       escaped(first.label.workload), kStyle);
-  html += fmt::format(
-      "<p>{} events in batches of {}, {} writers, {}durability {}, preset {}; write buffers {}, caches {}. {}; a "
-      "synced 4 "
-      "KiB write takes {:.0f} &micro;s (p50). Compare engines within this page only.</p>\n",
-      first.measured.events, first.batch, first.writers,
-      first.value_bytes > 0 ? fmt::format("values of {} B, ", first.value_bytes) : "",
-      durability_name(first.label.options.durability), escaped(first.label.preset),
-      human_bytes(first.label.options.memtable_bytes), human_bytes(first.label.options.block_cache_bytes),
-      escaped(first.label.cpu_model), first.label.device_sync_p50_us);
-  html += throughput_plot(shown) + latency_plot(shown) + side_by_side(shown) + table(results);
-  for (const Ratio& ratio : ratios_of(results)) html += "<p>" + escaped(to_text(ratio)) + "</p>\n";
-  html += "</html>\n";
+  html += circumstances(first) + course_plots(shown) + side_by_side(shown);
+  for (const Ratio& ratio : ratios) html += "<p>" + escaped(to_text(ratio)) + "</p>\n";
+  html += table(results) + "</html>\n";
   // Through a link, to what it names.
   std::error_code error;
   const std::filesystem::path target = std::filesystem::weakly_canonical(file, error);

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "bench/measurement.h"
 #include "bench/options.h"
 
 namespace hdb::bench {
@@ -22,14 +22,6 @@ struct RunLabel {
   Options options;  // write buffer, cache and durability of every engine
   std::string cpu_model;
   double device_sync_p50_us = 0;
-};
-
-struct IngestResult {
-  RunLabel label;
-  std::uint64_t value_bytes = 0;  // 0: as the events come
-  std::uint64_t batch = 0;
-  std::uint64_t writers = 0;
-  IngestMeasurement measured;
 };
 
 // How HDB stands to a peer: medians over the rounds, above 1: HDB is better. For `space` only `directory_bytes` holds.
@@ -57,13 +49,8 @@ class JsonObject {
 
 void add_label(JsonObject& json, const RunLabel& label);
 
-std::string to_json(const IngestResult& result);
 std::string to_json(const Ratio& ratio);
-std::string to_text(const IngestResult& result);
 std::string to_text(const Ratio& ratio);
-
-// One ratio per peer among the results; none without hdb among them.
-std::vector<Ratio> ratios_of(std::span<const IngestResult> results);
 
 // The engines among the results but hdb, in the order of the first round; none without hdb among them.
 template <typename Measured>

@@ -17,6 +17,10 @@ inline double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+inline std::uint64_t ns_since(Clock::time_point begin) {
+  return static_cast<std::uint64_t>(std::chrono::nanoseconds(Clock::now() - begin).count());
+}
+
 struct ThreadKind {
   std::string name;  // "writer": what one is called; --writers is the option that says how many
   std::uint64_t count = 0;

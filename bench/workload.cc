@@ -30,6 +30,24 @@ Result<std::vector<std::string>> engines_of(const BenchOptions& options, std::ve
   return options.engines.empty() ? std::move(fallback) : options.engines;
 }
 
+Result<FigureRounds> pair_rounds(const BenchOptions& options, std::span<const std::string_view> supported,
+                                 const std::function<void(Options& engine)>& adjust) {
+  if (!options.inputs.empty()) return Status::invalid_argument("--input: " + options.workload + " makes its own pairs");
+  FigureRounds rounds;
+  rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, supported));
+  rounds.run_options = HDB_TRY(run_options(options, "throughput", adjust));
+  return rounds;
+}
+
+Figures asked_for(const BenchOptions& options) {
+  Figures figures;
+  figures.given("events", options.events)
+      .given("value_bytes", options.value_bytes)
+      .given("batch", options.batch)
+      .given("writers", options.writers);
+  return figures;
+}
+
 Result<RunLabel> label_of(const BenchOptions& options, const RunOptions& run) {
   RunLabel label;
   label.workload = options.workload;

@@ -45,16 +45,6 @@ Result<RunLabel> label_of(const BenchOptions& options, const RunOptions& run);
 void report_progress(const RunLabel& label, std::uint64_t rounds);
 
 // Every engine in turn, each round, each in a child of its own; prints results and ratios, and writes the report.
-// `complete` adds the workload's writers and read-back to a run, in the child.
-struct IngestRounds {
-  std::vector<std::string> engines;
-  RunOptions run_options;
-  std::uint64_t value_bytes = 0;
-  std::function<void(IngestRun& run)> complete;
-};
-Status run_ingest_rounds(const BenchOptions& options, const IngestRounds& rounds);
-
-// As above for the workloads that report Figures, which have no --input and no --report.
 struct FigureRounds {
   std::vector<std::string> engines;
   RunOptions run_options;
@@ -65,7 +55,14 @@ struct FigureRounds {
   std::function<Result<FigureMeasurement>(const std::string& engine, const PeerSettings& settings)> measure;
 };
 Status run_figure_rounds(const BenchOptions& options, const FigureRounds& rounds);
-// kInvalidArgument if the options have what workloads of FigureRounds do not take.
-Status check_figure_options(const BenchOptions& options);
+
+// The rounds of a workload of generated pairs, but for `measure`: under the preset `throughput` unless told otherwise,
+// HDB alone unless others of `supported` are asked for. kInvalidArgument if the options have an --input.
+Result<FigureRounds> pair_rounds(const BenchOptions& options, std::span<const std::string_view> supported,
+                                 const std::function<void(Options& engine)>& adjust = {});
+inline constexpr std::string_view kPairEngines[] = {"hdb", "rocksdb", "leveldb", "lmdb"};
+
+// The figures that all workloads of pairs begin with: what was asked for.
+Figures asked_for(const BenchOptions& options);
 
 }  // namespace hdb::bench

@@ -123,10 +123,10 @@ Status verify_events(const EventSource& source, Placements& placements, std::uin
 
 Status run_ingest(const BenchOptions& given) {
   BenchOptions options = given;
-  constexpr std::string_view kSupported[] = {"hdb", "rocksdb", "leveldb", "lmdb"};
-  IngestRounds rounds;
-  rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kSupported));
+  FigureRounds rounds;
+  rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kPairEngines));
   rounds.run_options = HDB_TRY(run_options(options, kPreset));
+  rounds.takes_every_variant = true;
 
   const std::vector<InputFile> files = HDB_TRY(load_input_files(options.inputs));
   std::vector<InputLine> lines;
@@ -136,16 +136,22 @@ Status run_ingest(const BenchOptions& given) {
     source = std::make_unique<InputSource>(lines);
     if (options.events == 0) options.events = lines.size();
   }
-  rounds.complete = [&source, events = options.events](IngestRun& run) {
-    const auto placements = std::make_shared<Placements>();
-    run.make_writer = [&source, placements]() -> std::unique_ptr<Writer> {
-      return std::make_unique<EventWriter>(*source, *placements);
-    };
-    run.verify = [&source, placements, events](Peer& peer) {
-      return verify_events(*source, *placements, events, peer);
-    };
+  rounds.measure = [&](const std::string& engine, const PeerSettings& settings) -> Result<FigureMeasurement> {
+    Placements placements;
+    IngestRun run;
+    run.engine = engine;
+    run.settings = settings;
+    run.events = options.events;
+    run.batch = options.batch;
+    run.writers = options.writers;
+    run.make_writer = [&]() -> std::unique_ptr<Writer> { return std::make_unique<EventWriter>(*source, placements); };
+    run.verify = [&](Peer& peer) { return verify_events(*source, placements, options.events, peer); };
+    FigureMeasurement measured;
+    measured.figures.given("events", options.events).given("batch", options.batch).given("writers", options.writers);
+    add_ingest(measured, HDB_TRY(measure_ingest(run)));
+    return measured;
   };
-  return run_ingest_rounds(options, rounds);
+  return run_figure_rounds(options, rounds);
 }
 
 }  // namespace hdb::bench

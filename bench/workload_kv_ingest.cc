@@ -6,24 +6,17 @@
 
 namespace hdb::bench {
 
-namespace {
-
-constexpr std::string_view kPreset = "throughput";
-
-}  // namespace
-
 Status run_kv_ingest(const BenchOptions& options) {
-  if (!options.inputs.empty()) return Status::invalid_argument("--input: kv-ingest makes its own pairs");
-  constexpr std::string_view kSupported[] = {"hdb", "rocksdb", "leveldb", "lmdb"};
-  IngestRounds rounds;
-  rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kSupported));
-  rounds.run_options = HDB_TRY(run_options(options, kPreset));
-  rounds.value_bytes = options.value_bytes;
-  rounds.complete = [&options](IngestRun& run) {
+  FigureRounds rounds = HDB_TRY(pair_rounds(options, kPairEngines));
+  rounds.takes_every_variant = true;
+  rounds.measure = [&options](const std::string& engine, const PeerSettings& settings) -> Result<FigureMeasurement> {
     const auto maker = std::make_shared<const PairMaker>(options.seed, options.value_bytes);
-    run = pair_run(options, run.engine, run.settings, maker);
+    FigureMeasurement measured;
+    measured.figures = asked_for(options);
+    add_ingest(measured, HDB_TRY(measure_ingest(pair_run(options, engine, settings, maker))));
+    return measured;
   };
-  return run_ingest_rounds(options, rounds);
+  return run_figure_rounds(options, rounds);
 }
 
 }  // namespace hdb::bench

@@ -14,7 +14,6 @@ namespace hdb::bench {
 
 namespace {
 
-constexpr std::string_view kPreset = "throughput";
 constexpr std::uint64_t kMemtables = 10;
 constexpr std::uint64_t kStretch = 128;  // gets between two looks at what there is to get
 
@@ -57,8 +56,9 @@ class Readers {
   }
 
   ThreadKind threads(Peer& peer, const WriterTeam& team) {
-    return {"reader", gets_.size(),
-            [this, &peer, &team](std::uint64_t index, Clock::time_point) -> Status { return read(index, peer, team); }};
+    return {"reader", gets_.size(), [this, &peer, &team](std::uint64_t index, Clock::time_point begin) -> Status {
+              return read(index, begin, peer, team);
+            }};
   }
 
   Status check() const {
@@ -75,20 +75,21 @@ class Readers {
     return per_s;
   }
   LatencyHistogram latencies() const { return latencies_of(gets_); }
+  Timeline timeline() const { return timeline_of(gets_); }
 
  private:
   // Waits for the first pair, gets until the writers are done, and no less than one stretch.
-  Status read(std::uint64_t index, Peer& peer, const WriterTeam& team) {
+  Status read(std::uint64_t index, Clock::time_point begin, Peer& peer, const WriterTeam& team) {
     const std::unique_ptr<PeerReader> reader = HDB_TRY(peer.make_reader());
     for (bool is_done = team.is_done(); team.events_below() == 0; is_done = team.is_done()) {
       if (is_done) return {};  // without having written anything: they failed
       std::this_thread::yield();
     }
-    const Clock::time_point begin = Clock::now();
+    const Clock::time_point first = Clock::now();
     do {
-      HDB_TRY(gets_[index].run(*reader, kStretch, team.events_below()));
+      HDB_TRY(gets_[index].run(*reader, kStretch, team.events_below(), begin));
     } while (!team.is_done());
-    seconds_[index] = seconds_since(begin);
+    seconds_[index] = seconds_since(first);
     return {};
   }
 
@@ -100,18 +101,10 @@ FigureMeasurement figures_of(const BenchOptions& options, const IngestMeasuremen
                              const Readers& readers) {
   const LatencyHistogram gets = readers.latencies();
   FigureMeasurement measured;
-  measured.figures.given("events", options.events)
-      .given("value_bytes", options.value_bytes)
-      .given("batch", options.batch)
-      .given("writers", options.writers)
-      .given("readers", options.readers)
-      .rate("events_per_s", ingested.events_per_s)
-      .rate("settled_events_per_s", ingested.settled_events_per_s)
-      .cost("p50_us", ingested.p50_us)
-      .cost("p99_us", ingested.p99_us)
-      .cost("p999_us", ingested.p999_us)
-      .cost("max_us", ingested.max_us)
-      .cost("worst_stall_ms", pace.worst_stall_ms)
+  measured.figures = asked_for(options);
+  measured.figures.given("readers", options.readers);
+  add_ingest(measured, ingested);
+  measured.figures.cost("worst_stall_ms", pace.worst_stall_ms)
       .rate("short_run_events_per_s", pace.short_run_per_s)
       .rate("sustained_events_per_s", pace.sustained_per_s)
       .rate("sustained_over_short_run", pace.sustained_per_s / pace.short_run_per_s)
@@ -119,13 +112,8 @@ FigureMeasurement figures_of(const BenchOptions& options, const IngestMeasuremen
       .rate("gets_per_s", readers.gets_per_s())
       .cost("get_p50_us", gets.percentile_us(50))
       .cost("get_p99_us", gets.percentile_us(99))
-      .amount("bytes_written", ingested.bytes_written)
-      .cost("write_amplification",
-            static_cast<double>(ingested.bytes_written) / static_cast<double>(ingested.user_bytes))
-      .amount("directory_bytes", ingested.directory_bytes)
-      .amount("peak_rss_bytes", ingested.peak_rss_bytes)
-      .cost("cpu_s", ingested.cpu_s);
-  measured.is_verified = ingested.is_verified;
+      .cost("get_p999_us", gets.percentile_us(99.9));
+  measured.courses.add({"gets", "a get", readers.timeline(), latencies_us(gets)});
   return measured;
 }
 
@@ -150,12 +138,8 @@ Result<FigureMeasurement> measure_mixed(const BenchOptions& options, const std::
 }  // namespace
 
 Status run_mixed(const BenchOptions& given) {
-  HDB_TRY(check_figure_options(given));
   BenchOptions options = given;
-  constexpr std::string_view kSupported[] = {"hdb", "rocksdb", "leveldb", "lmdb"};
-  FigureRounds rounds;
-  rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kSupported));
-  rounds.run_options = HDB_TRY(run_options(options, kPreset));
+  FigureRounds rounds = HDB_TRY(pair_rounds(options, kPairEngines));
   rounds.takes_every_variant = true;
   if (options.events == 0) {
     options.events = kMemtables * rounds.run_options.options.memtable_bytes / (kKeyBytes + options.value_bytes) + 1;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench/machine.h"
+#include "bench/measurement.h"
 #include "bench/pair_maker.h"
 #include "bench/random.h"
 #include "bench/statistics.h"
@@ -18,7 +19,6 @@ namespace hdb::bench {
 
 namespace {
 
-constexpr std::string_view kPreset = "throughput";
 constexpr std::uint64_t kRecoverBytes = 1ull << 30;       // of pairs, so that the log has no less
 constexpr std::uint64_t kPairOverheadMax = 256;           // bytes that a pair takes in a memtable beside its own
 constexpr std::uint64_t kMemtableBytesMax = 16ull << 30;  // the option's own bound
@@ -105,11 +105,8 @@ Result<FigureMeasurement> measure_recovery(const BenchOptions& options, const In
   const Status verified = opened.checked.ok() ? run.verify(*opened.peer) : opened.checked;
   HDB_TRY(opened.peer->close());
   FigureMeasurement measured;
-  measured.figures.given("events", options.events)
-      .given("value_bytes", options.value_bytes)
-      .given("batch", options.batch)
-      .given("writers", options.writers)
-      .amount("log_bytes", replayed)
+  measured.figures = asked_for(options);
+  measured.figures.amount("log_bytes", replayed)
       .rate("bytes_per_s", static_cast<double>(replayed) / opened.seconds)
       .rate("events_per_s", static_cast<double>(options.events) / opened.seconds)
       .cost("open_ms", opened.seconds * 1e3)
@@ -153,11 +150,8 @@ std::uint64_t files_below(const std::filesystem::path& directory) {
 Result<FigureMeasurement> measure_opens(const BenchOptions& options, const IngestRun& run, const PairMaker& maker) {
   HDB_TRY(fill_and_close(run));
   FigureMeasurement measured;
-  measured.figures.given("events", options.events)
-      .given("value_bytes", options.value_bytes)
-      .given("batch", options.batch)
-      .given("writers", options.writers)
-      .given("opens", kOpens)
+  measured.figures = asked_for(options);
+  measured.figures.given("opens", kOpens)
       .amount("files", files_below(run.settings.directory))
       .amount("directory_bytes", directory_bytes(run.settings.directory));
   Random random(options.seed);
@@ -172,6 +166,12 @@ Result<FigureMeasurement> measure_opens(const BenchOptions& options, const Inges
   }
   std::sort(opens_ms.begin(), opens_ms.end());
   measured.figures.cost("p50_ms", median(opens_ms)).cost("max_ms", opens_ms.back());
+  Course course;
+  course.one = "an open";
+  for (std::size_t index = 0; index < kPercentiles.size(); ++index) {
+    course.latency_us[index] = percentile(opens_ms, kPercentiles[index]) * 1e3;
+  }
+  measured.courses.add(course);
   measured.is_verified = is_verified(run.engine, verified);
   return measured;
 }
@@ -185,16 +185,13 @@ void keep_tables_small(Options& engine) {
 }  // namespace
 
 Status run_recover(const BenchOptions& given) {
-  HDB_TRY(check_figure_options(given));
   BenchOptions options = given;
   const std::uint64_t pair_bytes = kKeyBytes + options.value_bytes;
   if (options.events == 0) options.events = (kRecoverBytes + pair_bytes - 1) / pair_bytes;
   constexpr std::string_view kSupported[] = {"hdb", "rocksdb", "leveldb"};
-  FigureRounds rounds;
-  rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kSupported));
+  FigureRounds rounds =
+      HDB_TRY(pair_rounds(options, kSupported, [&options](Options& engine) { keep_all_in_log(options, engine); }));
   HDB_TRY(check_recover(options, rounds.engines));
-  rounds.run_options =
-      HDB_TRY(run_options(options, kPreset, [&options](Options& engine) { keep_all_in_log(options, engine); }));
   const auto maker = std::make_shared<const PairMaker>(options.seed, options.value_bytes);
   rounds.prepare = [&](const std::string& engine, const PeerSettings& settings) {
     return fill_and_kill(pair_run(options, engine, settings, maker));
@@ -206,11 +203,7 @@ Status run_recover(const BenchOptions& given) {
 }
 
 Status run_open(const BenchOptions& options) {
-  HDB_TRY(check_figure_options(options));
-  constexpr std::string_view kSupported[] = {"hdb", "rocksdb", "leveldb", "lmdb"};
-  FigureRounds rounds;
-  rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kSupported));
-  rounds.run_options = HDB_TRY(run_options(options, kPreset, &keep_tables_small));
+  FigureRounds rounds = HDB_TRY(pair_rounds(options, kPairEngines, &keep_tables_small));
   rounds.measure = [&](const std::string& engine, const PeerSettings& settings) {
     const auto maker = std::make_shared<const PairMaker>(options.seed, options.value_bytes);
     return measure_opens(options, pair_run(options, engine, settings, maker), *maker);
