@@ -80,8 +80,10 @@ class DirectFile final : public WritableFile {
     Filled& filled = buffers_[done.tag];
     filled.is_under_way = false;
     if (done.result == static_cast<int>(kBufferBytes)) return {};
-    // Refused, not failed: some file systems take the flag and no direct write, some kernels have rings that lack it.
-    const bool is_refused = done.result == -EINVAL || done.result == -EOPNOTSUPP || done.result == -EAGAIN;
+    // Refused, not failed: some file systems take the flag and no direct write, some kernels have rings that lack it,
+    // some policies forbid it to rings.
+    const bool is_refused = done.result == -EINVAL || done.result == -EOPNOTSUPP || done.result == -EAGAIN ||
+                            done.result == -EPERM || done.result == -EACCES;
     if (done.result < 0 && !is_refused) return system_error(path_, at_byte("write", filled.offset), -done.result);
     const auto taken = static_cast<std::size_t>(std::max(0, done.result));
     return write_cached(filled.offset + taken, ByteView(filled.bytes.data(), kBufferBytes).subspan(taken));

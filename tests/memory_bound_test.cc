@@ -25,6 +25,7 @@
 #include "sstable/format.h"
 #include "sstable/sorted_block.h"
 #include "tests/support/failing_allocations.h"
+#include "tests/support/gated_env.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
@@ -236,65 +237,6 @@ std::vector<Decoder> all_decoders() {
   };
 }
 
-// A file system whose table files are written only while the gate lets them.
-class GatedEnv final : public Env {
- public:
-  void set_open(bool is_open) {
-    MutexLock lock(mutex_);
-    is_open_ = is_open;
-    signal_.notify_all();
-  }
-
-  Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override {
-    auto file = HDB_TRY(env_.create(path, writes));
-    if (path.find("/sstables/") == std::string::npos) return file;
-    return std::unique_ptr<WritableFile>(std::make_unique<GatedFile>(*this, std::move(file)));
-  }
-  Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) override { return env_.open(path); }
-  Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override { return env_.create_log(path); }
-  Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override { return env_.open_log(path); }
-  Result<std::vector<std::string>> list(const std::string& directory) override { return env_.list(directory); }
-  Result<bool> exists(const std::string& path) override { return env_.exists(path); }
-  Result<std::uint64_t> file_bytes(const std::string& path) override { return env_.file_bytes(path); }
-  Status create_directory(const std::string& path) override { return env_.create_directory(path); }
-  Status rename(const std::string& from, const std::string& to) override { return env_.rename(from, to); }
-  Status link(const std::string& from, const std::string& to) override { return env_.link(from, to); }
-  Status remove(const std::string& path) override { return env_.remove(path); }
-  Status sync_file(const std::string& path) override { return env_.sync_file(path); }
-  Status sync_directory(const std::string& directory) override { return env_.sync_directory(directory); }
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return env_.lock(path); }
-  Result<std::unique_ptr<FileLock>> lock_read_only(const std::string& path) override {
-    return env_.lock_read_only(path);
-  }
-
- private:
-  class GatedFile final : public WritableFile {
-   public:
-    GatedFile(GatedEnv& gate, std::unique_ptr<WritableFile> file) : gate_(gate), file_(std::move(file)) {}
-    Status append(std::span<const ByteView> pieces) override {
-      gate_.pass();
-      return file_->append(pieces);
-    }
-    Status sync() override { return file_->sync(); }
-    Status close() override { return file_->close(); }
-    const std::string& path() const noexcept override { return file_->path(); }
-
-   private:
-    GatedEnv& gate_;
-    std::unique_ptr<WritableFile> file_;
-  };
-
-  void pass() {
-    MutexLock lock(mutex_);
-    while (!is_open_) signal_.wait(mutex_);
-  }
-
-  Env& env_ = posix_env();
-  Mutex mutex_;
-  CondVar signal_;
-  bool is_open_ HDB_GUARDED_BY(mutex_) = false;
-};
-
 class Folder {
  public:
   Folder() : path_((std::filesystem::temp_directory_path() / "hdb memory bound XXXXXX").string()) {
@@ -418,7 +360,8 @@ TEST_CASE("a decoder takes no more memory than twice its bytes and 64 KiB, whate
 
 TEST_CASE("memory for what is not flushed stays within its bound, however slow the disk") {
   Folder folder;
-  GatedEnv env;
+  GatedEnv env(posix_env());
+  env.hold(Gate::kTables);
   Options options = presets::balanced();
   options.memtable_bytes = 4u << 20;
   options.sealed_memtables_max = 2;
@@ -447,12 +390,12 @@ TEST_CASE("memory for what is not flushed stays within its bound, however slow t
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
       }
       const std::uint64_t flushes = engine->stats().flushes;
-      env.set_open(true);
+      env.release(Gate::kTables);
       while (engine->stats().flushes == flushes && writers.failed() == 0) memtable_bytes();
-      env.set_open(false);
+      env.hold(Gate::kTables);
     }
     CHECK(writers.failed() == 0);
-    env.set_open(true);
+    env.release(Gate::kTables);
   }
   const std::uint64_t measured = peak.bytes();
   std::printf("memory under a slow disk: memtables at most %llu bytes of %llu, all of the engine's %llu\n",
@@ -464,6 +407,66 @@ TEST_CASE("memory for what is not flushed stays within its bound, however slow t
   // A flush and a compaction each build the indexes of a table beside them.
   CHECK(measured <= memtables_max + 2 * options.memtable_bytes + options.block_cache_bytes + (2u << 20));
   CHECK(engine->close().ok());
+}
+
+namespace {
+
+// What opening a store takes that was left with `batches` synced batches of `payload_bytes` in its log, and then what
+// its memtable counts. With room for a memtable of that many.
+struct Recovered {
+  std::uint64_t peak = 0;
+  std::uint64_t memtable_bytes = 0;
+  std::uint64_t log_bytes = 0;
+};
+Recovered recover_log_of(std::uint64_t batches, std::size_t payload_bytes) {
+  MemoryEnv env;
+  Options options = presets::durable();
+  options.block_cache_bytes = 1u << 20;
+  options.reserve_bytes = 0;
+  Recovered recovered;
+  {
+    const TestStore store = open_store(env, "store", options, 1).value();
+    const std::string payload(payload_bytes, 'p');
+    for (std::uint64_t batch = 0; batch < batches; ++batch) {
+      REQUIRE(store->append(Event{.payload = as_bytes(payload)}).ok());
+    }
+    recovered.log_bytes = store->stats().log_bytes_live;
+    env.crash_at(env.operations());
+  }
+  env.crash(1);
+  const PeakMemory peak;
+  const TestStore store = open_store(env, "store", options, 1).value();
+  recovered.peak = peak.bytes();
+  recovered.memtable_bytes = store->stats().memtable_bytes;
+  REQUIRE(store->stats().events == batches);
+  REQUIRE(store->stats().flushes == 0);
+  return recovered;
+}
+
+}  // namespace
+
+TEST_CASE("recovering a log of small batches takes the memory that they count for, not that of the log they lie in") {
+  // Each synced batch begins a block of the log, and fills little of it.
+  constexpr std::uint64_t kBatches = 3000;
+  const Recovered small = recover_log_of(kBatches, 100);
+  REQUIRE(small.log_bytes >= kBatches * 4096);
+  // Two windows of the log as it is read, the space of its new segment in this Env, and what an open takes anyway.
+  const std::uint64_t fixed = recover_log_of(1, 100).peak + (3u << 20);
+  std::printf("memory of recovering a log of %llu bytes in small batches: %llu bytes, the memtable %llu, fixed %llu\n",
+              static_cast<unsigned long long>(small.log_bytes), static_cast<unsigned long long>(small.peak),
+              static_cast<unsigned long long>(small.memtable_bytes), static_cast<unsigned long long>(fixed));
+  CHECK(small.peak <= 2 * small.memtable_bytes + fixed);
+  CHECK(2 * small.memtable_bytes + fixed < small.log_bytes);  // or it would not show
+}
+
+TEST_CASE("recovering a log of large batches takes at most twice their bytes: they stay where the log was read") {
+  // One of them fits into what is read of the log at once, two do not.
+  const Recovered large = recover_log_of(40, 520u << 10);
+  const std::uint64_t fixed = recover_log_of(1, 100).peak + (3u << 20);
+  std::printf("memory of recovering a log of %llu bytes in large batches: %llu bytes, the memtable %llu\n",
+              static_cast<unsigned long long>(large.log_bytes), static_cast<unsigned long long>(large.peak),
+              static_cast<unsigned long long>(large.memtable_bytes));
+  CHECK(large.peak <= 2 * large.memtable_bytes + fixed);
 }
 
 TEST_CASE("the block cache stays within block_cache_bytes, also while many threads read") {

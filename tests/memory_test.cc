@@ -3,6 +3,8 @@
 // system in memory where there is one; background work runs in the test's thread.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <future>
@@ -16,6 +18,7 @@
 
 #include "memtable/event_columns.h"
 #include "tests/support/failing_allocations.h"
+#include "tests/support/gated_env.h"
 #include "tests/support/model.h"
 #include "tests/support/test_store.h"
 
@@ -262,6 +265,113 @@ TEST_CASE("a memtable that a batch could not be put into is not flushed: the log
   REQUIRE((*again)->stats().events == 2);
   CHECK((*again)->get(Position{0}).value()->payload().size() == full.size());
   CHECK((*again)->get(Position{1}).value()->type() == seals.type);
+}
+
+namespace {
+
+// Threads that append one event each, larger than what shares a group of the log with others.
+class LargeAppends {
+ public:
+  static constexpr std::size_t kPayloadBytes = 80u << 10;
+
+  LargeAppends(Engine& engine, std::size_t count) : results_(count) {
+    for (std::size_t number = 0; number < count; ++number) {
+      threads_.emplace_back([this, &engine, number] {
+        const std::string payload(kPayloadBytes, static_cast<char>('a' + number));
+        ++begun_;
+        results_[number] = engine.append(Event{.type = "large", .payload = as_bytes(payload)}).status();
+      });
+    }
+  }
+  ~LargeAppends() { join(); }
+  LargeAppends(const LargeAppends&) = delete;
+  LargeAppends& operator=(const LargeAppends&) = delete;
+
+  std::size_t begun() const { return begun_; }
+  const std::vector<Status>& join() {
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    return results_;
+  }
+
+ private:
+  std::vector<Status> results_;
+  std::atomic<std::size_t> begun_{0};
+  std::vector<std::thread> threads_;
+};
+
+// Appends large batches while the log stands still, so that one commit takes several of them, and lets the log write of
+// `number`, counted from the first of that commit, find no memory. Whether the commit had as many.
+bool starve_a_commit_at(std::uint64_t number) {
+  constexpr std::size_t kAppends = 6;
+  const Folder folder;
+  const Options options = presets::durable();
+  std::uint64_t events_before = 0;
+  bool has_met_several = false;
+  {
+    GatedEnv env(posix_env());
+    auto opened =
+        Store::open(folder.store(), options, OpenMode::kOpenOrCreate, {},
+                    Platform{.env = &env, .clock = &system_clock(), .background = thread_background(1), .seed = kSeed});
+    REQUIRE_MESSAGE(opened.ok(), opened.status().message());
+    Engine engine(std::move(opened).value());
+    REQUIRE(engine.append(Event{.type = "before"}).ok());
+    env.hold(Gate::kLog);
+    Status leading;
+    std::thread leader([&] { leading = engine.append(Event{.type = "leader"}).status(); });
+    env.wait_for_held(Gate::kLog);
+    env.starve_log_write(number);  // the leader's was counted before
+    std::vector<Status> results;
+    {
+      LargeAppends appends(engine, kAppends);
+      while (appends.begun() < kAppends) std::this_thread::yield();
+      // Nothing tells that they stand in line: who comes too late is in a commit of his own.
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      env.release(Gate::kLog);
+      leader.join();
+      results = appends.join();
+    }
+    CHECK_MESSAGE(leading.ok(), std::string(leading.message()));
+    events_before = engine.stats().events;
+    CHECK(events_before >= 2);
+    const auto unknown = static_cast<std::size_t>(std::count_if(results.begin(), results.end(), is_unknown));
+    // With one acknowledged it was a later commit.
+    const bool is_first =
+        std::none_of(results.begin(), results.end(), [](const Status& result) { return result.ok(); });
+    has_met_several = is_first && unknown > number;
+    if (has_met_several) {
+      REQUIRE(env.has_starved());
+      for (const Status& result : results) {
+        if (!result.ok()) CHECK((is_unknown(result) || result.code() == StatusCode::kClosed));
+      }
+      CHECK(engine.append(Event{.type = "refused"}).status().code() == StatusCode::kClosed);
+      CHECK(engine.flush().code() == StatusCode::kClosed);
+      CHECK(engine.get(Position{1}).value()->type() == "leader");
+      CHECK(!engine.close().ok());
+    }
+  }
+  auto again = open_store(posix_env(), folder.store(), options, kSeed);
+  REQUIRE_MESSAGE(again.ok(), again.status().message());
+  const std::uint64_t events = (*again)->stats().events;
+  if (has_met_several) CHECK(events == events_before + number);  // what was logged before memory ran out
+  for (Position position = 2; position < events; ++position) {
+    const std::string payload(as_text((*again)->get(position).value()->payload()));
+    CHECK(payload == std::string(LargeAppends::kPayloadBytes, payload[0]));
+  }
+  REQUIRE((*again)->append(Event{.type = "after"}).ok());
+  CHECK((*again)->get(Position{events}).value()->type() == "after");
+  return has_met_several;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a commit that runs out of memory between two groups of the log stops writes, and a prefix of it comes back") {
+  for (const std::uint64_t number : {1, 2}) {
+    CAPTURE(number);
+    int attempts = 0;
+    while (!starve_a_commit_at(number)) REQUIRE(++attempts < 20);
+  }
 }
 
 TEST_CASE("an open without memory leaves the store as it was") {

@@ -7,9 +7,14 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "io/env.h"
 #include "io/file_name.h"
@@ -217,6 +222,101 @@ TEST_CASE("a file written past the page cache is whole or says why not, whicheve
       }
     }
   }
+}
+
+namespace {
+
+using TableFiles = std::map<std::string, Buffer>;  // by name
+
+// A store that writes its tables past the page cache, filled with `content`, flushed and closed: the same each time.
+Status fill_a_store(const std::string& directory, ByteView content) {
+  Options options = presets::throughput();
+  options.reserve_bytes = 0;
+  const TestStore store = HDB_TRY(open_store(posix_env(), directory, options, 1));
+  const Keyspace keyspace = HDB_TRY(store->keyspace("keys"));
+  constexpr std::size_t kItemBytes = 70'001;
+  for (std::size_t at = 0; at + kItemBytes <= content.size(); at += kItemBytes) {
+    const ByteView item = content.subspan(at, kItemBytes);
+    const std::string key = std::to_string(at);
+    HDB_TRY(store->append(Event{.type = "t", .payload = item}));
+    HDB_TRY(store->put(keyspace, as_bytes(key), item));
+  }
+  HDB_TRY(store->flush());
+  return store->close();
+}
+
+Buffer content_of_tables() {
+  std::mt19937_64 random(9);
+  return random_bytes(random, (3u << 20) + 300'000);
+}
+
+TableFiles tables_of(const std::string& directory) {
+  constexpr std::uint64_t kTableBytesMax = 64u << 20;
+  TableFiles tables;
+  const std::string folder = directory + "/sstables";
+  const std::vector<std::string> names = posix_env().list(folder).value();
+  for (const std::string& name : names) {
+    tables[name] = read_file(posix_env(), folder + "/" + name, kTableBytesMax).value();
+  }
+  return tables;
+}
+
+}  // namespace
+
+TEST_CASE("tables are the same to the byte wherever the system refuses io_uring: to set up, submit, do or wait") {
+  const Buffer content = content_of_tables();
+  TableFiles expected;
+  bool has_rings = false;
+  {
+    const TemporaryDirectory directory;
+    const FaultyCalls healthy(CallFaults{});
+    REQUIRE(fill_a_store(directory.path() + "/store", content).ok());
+    expected = tables_of(directory.path() + "/store");
+    has_rings = healthy.ring_writes() >= 6;
+  }
+  REQUIRE(expected.size() == 2);
+  const auto check = [&](RingStep step, int error, std::uint64_t calls_taken) {
+    CAPTURE(static_cast<int>(step));
+    CAPTURE(error);
+    CAPTURE(calls_taken);
+    const TemporaryDirectory directory;
+    const FaultyCalls faults({.ring_calls_taken = calls_taken, .ring_step = step, .ring_error = error});
+    const Status status = fill_a_store(directory.path() + "/store", content);
+    REQUIRE_MESSAGE(status.ok(), std::string(status.message()));
+    // Waiting is for what is not there yet.
+    if (step != RingStep::kWaiting) CHECK(faults.ring_refusals() > 0);
+    CHECK(tables_of(directory.path() + "/store") == expected);
+  };
+  // ENOMEM: memory that may be locked, of kernels that count rings in it. EPERM, EACCES: by a policy.
+  for (const int error : {ENOMEM, EPERM, ENOSYS}) {
+    for (const std::uint64_t calls_taken : {0, 1}) check(RingStep::kSetup, error, calls_taken);
+  }
+  if (!has_rings) return skip("the system refuses io_uring: it cannot do so half-way");
+  for (const std::uint64_t calls_taken : {0, 1, 4}) {
+    for (const int error : {EINVAL, EPERM}) check(RingStep::kSubmission, error, calls_taken);
+    for (const int error : {EINVAL, EOPNOTSUPP, EPERM, EACCES}) check(RingStep::kCompletion, error, calls_taken);
+    check(RingStep::kWaiting, EPERM, calls_taken);
+  }
+}
+
+TEST_CASE("a process that may lock no memory writes the same tables, with rings or without") {
+  const TemporaryDirectory directory;
+  const Buffer content = content_of_tables();
+  const std::string usual = directory.path() + "/usual";
+  const std::string limited = directory.path() + "/limited";
+  REQUIRE(fill_a_store(usual, content).ok());
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0) _exit(2);
+    _exit(fill_a_store(limited, content).ok() ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(tables_of(limited) == tables_of(usual));
 }
 
 TEST_CASE("a full disk gives back what log space was prepared, also when that is interrupted") {

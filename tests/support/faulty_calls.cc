@@ -7,7 +7,9 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dirent.h>
@@ -27,7 +29,9 @@ ssize_t __real_pread64(int file, void* bytes, size_t count, off_t offset);
 ssize_t __real_pwritev64(int file, const iovec* pieces, int count, off_t offset);
 ssize_t __real_pwritev64v2(int file, const iovec* pieces, int count, off_t offset, int flags);
 int __real_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags);
+int __real_io_uring_submit(io_uring* ring);
 unsigned __real_io_uring_peek_batch_cqe(io_uring* ring, io_uring_cqe** done, unsigned count);
+int __real___io_uring_get_cqe(io_uring* ring, io_uring_cqe** done, unsigned submit, unsigned wait, sigset_t* signals);
 int __real_fdatasync(int file);
 int __real_fsync(int file);
 int __real_ftruncate64(int file, off_t bytes);
@@ -58,6 +62,9 @@ struct State {
   std::uint64_t numbered = 0;  // of those that count for fail_at
   std::array<std::uint64_t, kCalls> made{};
   std::uint64_t ring_writes = 0;
+  std::uint64_t ring_calls = 0;  // of faults.ring_step
+  std::uint64_t ring_refusals = 0;
+  std::set<std::pair<const io_uring*, std::uint64_t>> refused{};  // writes, by ring and user_data
   bool has_failed = false;
   std::map<int, std::vector<Overwritten>> dirty{};  // by file descriptor, oldest first
 };
@@ -82,6 +89,16 @@ Verdict next(Call call, bool is_interruptible) {
   count_fault(Fault::kInterruptedCall);
   errno = EINTR;
   return Verdict::kInterrupted;
+}
+
+// Whether the system refuses this call of the step.
+bool refuses(RingStep step) {
+  if (state == nullptr || state->faults.ring_step != step) return false;
+  if (state->ring_calls++ < state->faults.ring_calls_taken) return false;
+  // Who may not wait asks again until there is something.
+  if (step != RingStep::kWaiting || state->ring_refusals == 0) count_fault(Fault::kFailedCall);
+  ++state->ring_refusals;
+  return true;
 }
 
 // How many of `bytes` a call does; at least one.
@@ -181,6 +198,11 @@ std::uint64_t FaultyCalls::ring_writes() const {
   return state->ring_writes;
 }
 
+std::uint64_t FaultyCalls::ring_refusals() const {
+  const std::lock_guard lock(mutex);
+  return state->ring_refusals;
+}
+
 bool FaultyCalls::has_failed() const {
   const std::lock_guard lock(mutex);
   return state->has_failed;
@@ -192,6 +214,7 @@ bool FaultyCalls::has_failed() const {
 extern "C" {
 
 using hdb::test::Call;
+using hdb::test::RingStep;
 using hdb::test::Verdict;
 
 int __wrap_open64(const char* path, int flags, ...) {
@@ -238,16 +261,46 @@ ssize_t __wrap_pwritev64(int file, const iovec* pieces, int count, off_t offset)
 int __wrap_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags) {
   {
     const std::lock_guard lock(hdb::test::mutex);
+    if (hdb::test::refuses(RingStep::kSetup)) return -hdb::test::state->faults.ring_error;
     if (hdb::test::state != nullptr && hdb::test::next(Call::kOpen, false) != Verdict::kDone) return -errno;
   }
   return __real_io_uring_queue_init(entries, ring, flags);
 }
 
-// The write of a ring that is done: it fails, or was short.
+int __wrap_io_uring_submit(io_uring* ring) {
+  {
+    const std::lock_guard lock(hdb::test::mutex);
+    if (hdb::test::refuses(RingStep::kSubmission)) return -hdb::test::state->faults.ring_error;
+    if (hdb::test::refuses(RingStep::kCompletion)) {
+      // The newest entry becomes one that does nothing.
+      io_uring_sqe& entry = ring->sq.sqes[(ring->sq.sqe_tail - 1) & *ring->sq.kring_mask];
+      const std::uint64_t user_data = entry.user_data;
+      io_uring_prep_nop(&entry);
+      entry.user_data = user_data;
+      hdb::test::state->refused.emplace(ring, user_data);
+    }
+  }
+  return __real_io_uring_submit(ring);
+}
+
+int __wrap___io_uring_get_cqe(io_uring* ring, io_uring_cqe** done, unsigned submit, unsigned wait, sigset_t* signals) {
+  {
+    const std::lock_guard lock(hdb::test::mutex);
+    if (wait > 0 && hdb::test::refuses(RingStep::kWaiting)) return -hdb::test::state->faults.ring_error;
+  }
+  return __real___io_uring_get_cqe(ring, done, submit, wait, signals);
+}
+
+// The write of a ring that is done: it fails, was short, or was refused.
 unsigned __wrap_io_uring_peek_batch_cqe(io_uring* ring, io_uring_cqe** done, unsigned count) {
   const unsigned found = __real_io_uring_peek_batch_cqe(ring, done, count);
   const std::lock_guard lock(hdb::test::mutex);
-  if (found == 0 || hdb::test::state == nullptr || (*done)->res <= 0) return found;
+  if (found == 0 || hdb::test::state == nullptr) return found;
+  if (hdb::test::state->refused.erase({ring, (*done)->user_data}) > 0) {
+    (*done)->res = -hdb::test::state->faults.ring_error;
+    return found;
+  }
+  if ((*done)->res <= 0) return found;
   ++hdb::test::state->ring_writes;
   if (hdb::test::next(Call::kWrite, false) != Verdict::kDone) {
     (*done)->res = -errno;

@@ -10,6 +10,14 @@ namespace hdb::test {
 enum class Call : std::uint8_t { kOpen, kRead, kWrite, kSync, kTruncate, kReserve, kLock, kClose, kName, kList };
 inline constexpr std::size_t kCalls = static_cast<std::size_t>(Call::kList) + 1;
 
+// Where a system refuses io_uring.
+enum class RingStep : std::uint8_t {
+  kSetup,       // of a ring
+  kSubmission,  // of a write; nothing of it is done, and it stays queued
+  kCompletion,  // of a write: its result is the refusal, and nothing was written
+  kWaiting,     // for results, which come nevertheless
+};
+
 // What happens to calls; of the kinds in `Call` only.
 struct CallFaults {
   std::uint64_t seed = 0;
@@ -23,6 +31,10 @@ struct CallFaults {
   Call kind = Call::kSync;
   // A sync that fails loses what was written to the file since it was last synced, as the kernel may.
   bool drops_dirty_data = false;
+  // The system takes so many calls of `ring_step`, and refuses all later ones with `ring_error` (an errno).
+  std::uint64_t ring_calls_taken = std::numeric_limits<std::uint64_t>::max();
+  RingStep ring_step = RingStep::kSetup;
+  int ring_error = 0;
   // Every file is on a file system that is mounted read-only.
   bool is_medium_read_only = false;
 };
@@ -38,7 +50,8 @@ class FaultyCalls {
   std::uint64_t calls() const;
   std::uint64_t calls(Call call) const;
   std::uint64_t ring_writes() const;  // done by rings
-  bool has_failed() const;            // the call of number `fail_at` was made
+  std::uint64_t ring_refusals() const;
+  bool has_failed() const;  // the call of number `fail_at` was made
 };
 
 }  // namespace hdb::test
