@@ -39,6 +39,10 @@ Status verify_reopened(const IngestRun& run) {
 
 }  // namespace
 
+Result<AppendTicket> Writer::submit(Peer&) {
+  return Status::unsupported("--in-flight is of kv-ingest alone");
+}
+
 WriterTeam::WriterTeam(const IngestRun& run, Peer& peer)
     : run_(run), peer_(peer), members_(run.writers), working_(run.writers) {}
 
@@ -54,12 +58,13 @@ ThreadKind WriterTeam::threads() {
 Status WriterTeam::write_batches(Member& member, Clock::time_point begin) {
   const std::unique_ptr<Writer> writer = run_.make_writer();
   const std::uint64_t end = batches_in_run();
+  std::deque<Submitted> under_way;
   // Asking for a thread's processor time takes as long as preparing a small batch.
   const std::uint64_t batches_per_sample = run_.batch < kSmallBatch ? kSmallBatch : 1;
   while (true) {
     const std::uint64_t number = std::min(end, next_batch_.fetch_add(1, std::memory_order_relaxed));
-    member.batch.store(number, std::memory_order_release);
-    if (number == end) return {};
+    if (under_way.empty()) member.batch.store(number, std::memory_order_release);
+    if (number == end) break;
     const std::uint64_t first = number * run_.batch;
     const std::uint64_t count = std::min(run_.batch, run_.events - first);
     if (number % batches_per_sample == 0) {
@@ -72,9 +77,26 @@ Status WriterTeam::write_batches(Member& member, Clock::time_point begin) {
     member.user_bytes += writer->batch_bytes();
 
     const Clock::time_point called = Clock::now();
-    HDB_TRY(writer->write(peer_));
-    member.batches.push_back({seconds_since(begin), seconds_since(called) * 1e6, count});
+    if (run_.in_flight == 1) {
+      HDB_TRY(writer->write(peer_));
+      member.batches.push_back({seconds_since(begin), seconds_since(called) * 1e6, count});
+      continue;
+    }
+    if (under_way.size() == run_.in_flight) HDB_TRY(take_submitted(under_way, member, begin));
+    under_way.push_back({HDB_TRY(writer->submit(peer_)), called, number, count});
   }
+  while (!under_way.empty()) HDB_TRY(take_submitted(under_way, member, begin));
+  member.batch.store(end, std::memory_order_release);
+  return {};
+}
+
+Status WriterTeam::take_submitted(std::deque<Submitted>& under_way, Member& member, Clock::time_point begin) {
+  const Submitted first = std::move(under_way.front());
+  under_way.pop_front();
+  HDB_TRY(first.ticket.wait());
+  member.batches.push_back({seconds_since(begin), seconds_since(first.called) * 1e6, first.events});
+  if (!under_way.empty()) member.batch.store(under_way.front().number, std::memory_order_release);
+  return {};
 }
 
 // Leaves the others none to take.

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -22,6 +23,7 @@ class Writer {
   virtual ~Writer() = default;
   virtual void prepare(std::uint64_t first, std::uint64_t count) = 0;  // makes the batch: the generator's time
   virtual Status write(Peer& peer) = 0;                                // commits it: the engine's time
+  virtual Result<AppendTicket> submit(Peer& peer);                     // begins to: also the engine's
   virtual std::uint64_t batch_bytes() const = 0;                       // keys and values (records) in it
 };
 
@@ -39,6 +41,7 @@ struct IngestRun {
   std::uint64_t events = 0;
   std::uint64_t batch = 0;
   std::uint64_t writers = 0;
+  std::uint64_t in_flight = 1;  // batches of one writer under way at a time; above 1 they are submitted
   std::function<std::unique_ptr<Writer>()> make_writer;
   std::function<Status(Peer& reopened)> verify;  // an error says what differs
 
@@ -95,7 +98,16 @@ class WriterTeam {
   };
 
   std::uint64_t batches_in_run() const noexcept { return (run_.events + run_.batch - 1) / run_.batch; }
+  struct Submitted {
+    AppendTicket ticket;
+    Clock::time_point called;
+    std::uint64_t number;
+    std::uint64_t events;
+  };
+
   Status write_batches(Member& member, Clock::time_point begin);
+  // Waits for the first of them.
+  Status take_submitted(std::deque<Submitted>& under_way, Member& member, Clock::time_point begin);
   void stop() noexcept;
 
   const IngestRun& run_;

@@ -27,6 +27,9 @@ void declare(CLI::App& app, BenchOptions& options, std::string& durability, std:
   app.add_option("--value-bytes", options.value_bytes, "bytes per value [200]")->check(CLI::Range(1, 1 << 20));
   app.add_option("--batch", options.batch, "events per atomic batch [2000]")->check(CLI::Range(1, 1'000'000));
   app.add_option("--writers", options.writers, "threads that write [4]")->check(CLI::Range(1, 1024));
+  app.add_option("--in-flight", options.in_flight,
+                 "batches each writer has under way, submitted without waiting for them; kv-ingest of hdb [1]")
+      ->check(CLI::Range(1, 65536));
   app.add_option("--readers", options.readers, "threads that read [2]")->check(CLI::Range(1, 1024));
   app.add_option("--queries", options.queries, "queries of each reader [1000000]")->check(CLI::Range(1, 100'000'000));
   app.add_option("--durability", durability, "none, interval or sync [the preset's]")

@@ -25,6 +25,7 @@ struct BenchOptions {
   std::uint64_t value_bytes = 200;
   std::uint64_t batch = 2000;
   std::uint64_t writers = 4;
+  std::uint64_t in_flight = 1;  // batches of each writer under way at a time
   std::uint64_t readers = 2;
   std::uint64_t queries = 1'000'000;     // by each reader
   std::optional<Durability> durability;  // absent: the preset's

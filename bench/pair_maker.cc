@@ -22,6 +22,7 @@ class PairWriter : public Writer {
   }
 
   Status write(Peer& peer) override { return peer.put(pairs_); }
+  Result<AppendTicket> submit(Peer& peer) override { return peer.submit(pairs_); }
 
   std::uint64_t batch_bytes() const override { return pairs_.size() * maker_.pair_bytes(); }
 
@@ -60,6 +61,7 @@ IngestRun pair_run(const BenchOptions& options, const std::string& engine, const
   run.events = options.events;
   run.batch = options.batch;
   run.writers = options.writers;
+  run.in_flight = options.in_flight;
   run.make_writer = [maker]() -> std::unique_ptr<Writer> { return std::make_unique<PairWriter>(*maker); };
   run.verify = [maker, events = options.events](Peer& peer) { return verify_pairs(*maker, events, peer); };
   return run;

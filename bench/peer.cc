@@ -2,6 +2,10 @@
 
 namespace hdb::bench {
 
+Result<AppendTicket> Peer::submit(std::span<const KeyValue>) {
+  return Status::unsupported("--in-flight: this engine's commits are waited for; choose --engine hdb");
+}
+
 namespace {
 
 struct Engines {

@@ -42,6 +42,8 @@ class Peer {
 
   // Commits the pairs atomically, as durable as Options::durability says.
   virtual Status put(std::span<const KeyValue> pairs) = 0;
+  // The same without waiting for it. kUnsupported where the engine cannot.
+  virtual Result<AppendTicket> submit(std::span<const KeyValue> pairs);
   // Commits the events atomically; returns the number under which the first is stored, the others following. Engines
   // that know no positions store each record under `first_number` and what follows, as big-endian u64.
   virtual Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t first_number) = 0;

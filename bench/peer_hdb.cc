@@ -36,13 +36,8 @@ class HdbPeer : public Peer {
  public:
   HdbPeer(std::unique_ptr<Engine> engine, Keyspace keyspace) : engine_(std::move(engine)), keyspace_(keyspace) {}
 
-  Status put(std::span<const KeyValue> pairs) override {
-    thread_local std::vector<KeyValueChange> changes;
-    changes.clear();
-    for (const KeyValue& pair : pairs) changes.push_back({keyspace_, pair.key, pair.value});
-    HDB_TRY(engine_->append(Batch{.events = {}, .changes = changes, .durability = {}}));
-    return {};
-  }
+  Status put(std::span<const KeyValue> pairs) override { return engine_->append(changes_of(pairs)).status(); }
+  Result<AppendTicket> submit(std::span<const KeyValue> pairs) override { return engine_->submit(changes_of(pairs)); }
 
   Result<std::uint64_t> append(std::span<const Event> events, std::uint64_t) override {
     return HDB_TRY(engine_->append(events)).first_position;
@@ -71,6 +66,14 @@ class HdbPeer : public Peer {
   }
 
  private:
+  // Valid until this thread's next call.
+  Batch changes_of(std::span<const KeyValue> pairs) const {
+    thread_local std::vector<KeyValueChange> changes;
+    changes.clear();
+    for (const KeyValue& pair : pairs) changes.push_back({keyspace_, pair.key, pair.value});
+    return {.events = {}, .changes = changes, .durability = {}};
+  }
+
   std::unique_ptr<Engine> engine_;
   Keyspace keyspace_;
 };

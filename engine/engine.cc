@@ -85,9 +85,8 @@ Result<AppendResult> Engine::append(const Batch& batch) {
 }
 
 Result<AppendTicket> Engine::submit(const Batch& batch, AppendCallback callback) {
-  return guarded([&]() -> Result<AppendTicket> {
-    return AppendTicket(HDB_TRY(store_->submit(batch, std::move(callback))));
-  });
+  return guarded(
+      [&]() -> Result<AppendTicket> { return AppendTicket(HDB_TRY(store_->submit(batch, std::move(callback)))); });
 }
 
 Result<std::optional<StoredEvent>> Engine::get(Position position, const Snapshot* at) const {

@@ -1,9 +1,9 @@
 // engine/store.h: the state of an open store, its locks and its threads.
 //
-// Lock order (outer first): Submissions' → manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's → a block cache
-// shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across the log's
-// writes and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which makes
-// edits follow one another.
+// Lock order (outer first): Submissions' → manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's →
+// a block cache shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across
+// the log's writes and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which
+// makes edits follow one another.
 //
 // thread        runs                        owns                         woken by         stopped by
 // caller        commit.cc read.cc           its batch, its view          -                -

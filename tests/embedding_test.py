@@ -31,7 +31,7 @@ class Installation:
     def pkg_config(self, *arguments):
         return shlex.split(output(["pkg-config", *arguments, "hdb"], self.environment))
 
-    def quickstart_says(self, program):
+    def says(self, program):
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             return output([program, pathlib.Path(folder) / "store"], self.environment)
 
@@ -53,7 +53,7 @@ def test_pkg_config_links_the_shared_library(installation):
     output(["g++", *WARNINGS, ROOT / "examples/quickstart.cc", "-o", program,
             *installation.pkg_config("--cflags", "--libs")])
     check("libhdb.so.0" in output(["ldd", program], installation.environment), "not linked to libhdb.so.0")
-    check(installation.quickstart_says(program) == EXPECTED, "quickstart printed something else")
+    check(installation.says(program) == EXPECTED, "quickstart printed something else")
 
 
 def test_pkg_config_links_the_static_library(installation):
@@ -62,7 +62,7 @@ def test_pkg_config_links_the_static_library(installation):
              for flag in installation.pkg_config("--static", "--cflags", "--libs")]
     output(["g++", *WARNINGS, ROOT / "examples/quickstart.cc", "-o", program, *flags])
     check("libhdb" not in output(["ldd", program]), "linked to the shared library")
-    check(installation.quickstart_says(program) == EXPECTED, "quickstart printed something else")
+    check(installation.says(program) == EXPECTED, "quickstart printed something else")
 
 
 def test_cmake_finds_both_libraries(installation):
@@ -71,7 +71,9 @@ def test_cmake_finds_both_libraries(installation):
            installation.environment)
     output(["cmake", "--build", build], installation.environment)
     for program in ("quickstart", "quickstart_static"):
-        check(installation.quickstart_says(build / program) == EXPECTED, f"{program} printed something else")
+        check(installation.says(build / program) == EXPECTED, f"{program} printed something else")
+    printed = installation.says(build / "event_loop")
+    check(re.fullmatch(r"10000 events durable in \d+ groups\n", printed), f"event_loop printed {printed}")
 
 
 def test_only_namespace_hdb_is_exported(installation):

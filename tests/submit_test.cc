@@ -177,8 +177,9 @@ TEST_CASE("a submission whose ids another one committed meanwhile leaves those o
   full.host = "host";
   full.metadata = R"({"a":1})";
   full.time = Timestamp(std::chrono::seconds(5));
-  const std::vector<Event> second = {with_id("old", "p"), with_id("x", "p"), full, with_id("x", "p"),
-                                     Event{.type = "without id"}, with_id("full twin", "p"), with_id("full twin", "p")};
+  const std::vector<Event> second = {with_id("old", "p"),      with_id("x", "p"),           full,
+                                     with_id("x", "p"),        Event{.type = "without id"}, with_id("full twin", "p"),
+                                     with_id("full twin", "p")};
   const KeyValueChange changes[] = {{keyspace, as_bytes("kept"), as_bytes("v")}, {keyspace, as_bytes("gone"), {}}};
   REQUIRE(store->put(keyspace, as_bytes("gone"), as_bytes("v")).ok());
 
@@ -296,9 +297,8 @@ TEST_CASE("a thread that ends with submissions under way loses none of them") {
     std::thread([&] {
       const Event event{.type = "a"};
       for (int count = 0; count < kEach; ++count) {
-        submitted(*engine, {.events = {&event, 1}}, [&](const Result<AppendResult>& result) {
-          acknowledged += result.ok();
-        });
+        submitted(*engine, {.events = {&event, 1}},
+                  [&](const Result<AppendResult>& result) { acknowledged += result.ok(); });
       }
     }).join();
   }

@@ -227,14 +227,15 @@ class HDB_EXPORT Engine {
   Status flush();    // memtables to table files; returns when they are durable
   Status compact();  // merges until there is nothing left to merge
   // Makes `directory` a copy of the store as of now, or of a little later, while appends go on: what was appended
-  // before the call is in it. A new directory, or an earlier backup of this store, of which sound tables are kept. Should
-  // it fail or be interrupted, the directory is what it was: run it again. kInvalidArgument if it holds anything else.
+  // before the call is in it. A new directory, or an earlier backup of this store, of which sound tables are kept.
+  // Should it fail or be interrupted, the directory is what it was: run it again. kInvalidArgument if it holds anything
+  // else.
   Result<BackupReport> backup(const std::filesystem::path& directory, BackupMode mode = BackupMode::kLink);
   Stats stats() const;           // all zero after close(), or if memory runs out
   std::string store_id() const;  // a UUID, made at creation; empty if memory runs out
 
-  // Finishes submitted appends and running work, flushes, and reports the first background error, if any. kBusy while cursors or snapshots
-  // live, with the engine still open. The destructor closes too, but cannot report.
+  // Finishes submitted appends and running work, flushes, and reports the first background error, if any. kBusy while
+  // cursors or snapshots live, with the engine still open. The destructor closes too, but cannot report.
   Status close();
   ~Engine();
 

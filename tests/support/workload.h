@@ -16,9 +16,9 @@ inline constexpr std::size_t kWorkloadBatches = 50;
 
 Options workload_options();
 
-// Appends in all durabilities with key-value changes, waited for or submitted, flushes, compactions, backups, timers, log segments that fill,
-// and a close and reopen half-way. Background work runs in the caller's thread on a seeded scheduler, so that
-// operations are the same ones with the same seed. Single-owner.
+// Appends in all durabilities with key-value changes, waited for or submitted, flushes, compactions, backups, timers,
+// log segments that fill, and a close and reopen half-way. Background work runs in the caller's thread on a seeded
+// scheduler, so that operations are the same ones with the same seed. Single-owner.
 class Workload {
  public:
   Workload(Env& env, std::uint64_t seed);
