@@ -202,7 +202,12 @@ class PosixEnv final : public Env {
 
   Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT | O_EXCL));
-    return make_posix_log_file(std::move(file), path, 0);
+    try {
+      return make_posix_log_file(std::move(file), path, 0);
+    } catch (...) {  // no memory: who tries again must not find the file there
+      ::unlink(path.c_str());
+      throw;
+    }
   }
 
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override {

@@ -374,6 +374,60 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("an append that finds no memory on the way to a new log segment leaves a log that goes on, or stops it") {
+  Options options = tiny();
+  options.memtable_bytes = 1u << 20;  // so that segments end because they are full
+  ModelBatch filling, rolling, after;
+  for (ModelBatch* const batch : {&filling, &rolling, &after}) batch->events.resize(1);
+  filling.events[0].payload.assign(options.log_segment_bytes - 40'000, 'f');
+  rolling.events[0].payload.assign(50'000, 'r');
+  after.events[0].payload.assign(2'000, 'a');
+  const Given given(rolling);
+  for_each_kind([&](Failing failing) {
+    for (const Durability before : {Durability::kNone, Durability::kSync}) {
+      CAPTURE(static_cast<int>(before));
+      bool has_failed = true;
+      std::uint64_t failures = 0;
+      std::uint64_t stopped = 0;
+      for (std::uint64_t number = 0; has_failed; ++number) {
+        CAPTURE(number);
+        const Folder folder;
+        Expected expected;
+        {
+          const TestStore store = open_store(posix_env(), folder.store(), options, kSeed).value();
+          REQUIRE(append(*store.engine, filling, before).ok());
+          expected.acknowledged(filling);
+          Status status;
+          {
+            const FailingAllocations allocations(number, failing);
+            status = store->append(given.view()).status();
+            has_failed = FailingAllocations::has_failed();
+          }
+          failures += !status.ok();
+          if (status.ok()) expected.acknowledged(rolling);
+          if (is_unknown(status)) expected.unknown(rolling);
+          const Status next = append(*store.engine, after, Durability::kSync).status();
+          if (next.ok()) {
+            expected.acknowledged(after);
+          } else {
+            ++stopped;
+            CHECK(next.message().find("open it again") != std::string_view::npos);
+            CHECK(store->append(Event{.type = "refused"}).status().code() == StatusCode::kClosed);
+            CHECK(store->get(Position{0}).value()->payload().size() == filling.events[0].payload.size());
+          }
+          // As a kill leaves it: what the log does not have is not there.
+          std::filesystem::copy(folder.store(), folder.store() + " killed", std::filesystem::copy_options::recursive);
+        }
+        const auto again = open_store(posix_env(), folder.store() + " killed", options, kSeed);
+        REQUIRE_MESSAGE(again.ok(), again.status().message());
+        expected.check(*again->engine);
+      }
+      CHECK(stopped > 0);
+      CHECK(stopped < failures);
+    }
+  });
+}
+
 TEST_CASE("an open without memory leaves the store as it was") {
   for_each_kind([](Failing failing) {
     Starved starved(failing);
@@ -487,10 +541,14 @@ TEST_CASE("a flush, a compaction or a new keyspace without memory leaves the sto
         if (!status.ok()) CHECK_MESSAGE(status.code() == StatusCode::kOutOfMemory, std::string(status.message()));
         ++name;
         starved.store().background->run_timers();  // tries again what failed
+        // On the way to a new segment the log stops: then the store opens again.
+        if (!starved.store()->sync().ok()) starved.reopen();
         const bool is_behind = starved.store()->stats().keyspace_tables_by_level[0] > 20;
         if (is_behind) REQUIRE(starved.store()->compact().ok());
         starved.append();
-        REQUIRE(starved.store()->flush().ok());
+        const Status flushed = starved.store()->flush();
+        REQUIRE_MESSAGE(flushed.ok(), std::string(flushed.message()));
+        if (&call == &calls.front()) starved.append();  // for the next flush
       });
       starved.expected().check(*starved.store().engine);
     }

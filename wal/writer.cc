@@ -155,16 +155,25 @@ Status Writer::roll(std::uint64_t group_bytes) {
   }
   const Result<std::uint64_t> prepared = grow(*spare_, 0, space_for(kSegmentHeaderBytes, group_bytes));
   if (!prepared.ok()) return preparing_failed(prepared.status());
+  try {
+    return go_on_in_spare(prepared.value());
+  } catch (...) {  // neither segment is one that a group may be written to
+    if (first_error_.ok()) first_error_ = std::move(halfway_error_);
+    throw;
+  }
+}
+
+Status Writer::go_on_in_spare(std::uint64_t prepared) {
   const std::uint64_t predecessor_end = end_;
   const bool is_all_durable = durable_bytes_ == end_ && unsynced_.empty();
   if (!is_all_durable || HDB_SEEDED(leave_the_next_segment_unvouched)) {
     HDB_TRY(retire_segment());
     segment_ = segment_.next();
-    return begin_segment(std::move(spare_), prepared.value(), predecessor_end);
+    return begin_segment(std::move(spare_), prepared, predecessor_end);
   }
   const std::unique_ptr<LogFile> predecessor = std::move(file_);
   segment_ = segment_.next();
-  HDB_TRY(begin_segment(std::move(spare_), prepared.value(), predecessor_end));
+  HDB_TRY(begin_segment(std::move(spare_), prepared, predecessor_end));
   HDB_TRY(sync_files());
   return vouch_from(*predecessor, predecessor_end);
 }

@@ -53,7 +53,8 @@ class Writer {
 
   // Makes space for groups with `batch_bytes` bytes of batches in all, going on in a new segment if they do not fit in
   // this one; groups larger than a segment get one prepared to their size. After kNoSpace nothing is claimed, and a
-  // later call may succeed. kInvalidArgument if all together would exceed kGroupBytesMax.
+  // later call may succeed. kInvalidArgument if all together would exceed kGroupBytesMax. Throws std::bad_alloc: on the
+  // way to a new segment that stops the log, else it may be called again.
   Status prepare(std::uint64_t batch_bytes, bool is_durable, std::uint64_t groups = 1);
 
   // Appends one of the groups that the last prepare() made space for, and returns where it ends. With `is_durable` it,
@@ -98,6 +99,7 @@ class Writer {
   Status list_older_segments();
   Result<std::uint64_t> grow(LogFile& file, std::uint64_t prepared, std::uint64_t bytes) const;
   Status roll(std::uint64_t group_bytes);
+  Status go_on_in_spare(std::uint64_t prepared);
   Status zero_ahead(std::uint64_t end);
   Status begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end);
   Status retire_segment();
@@ -133,6 +135,8 @@ class Writer {
   std::int64_t last_commit_time_ns_ = 0;
   LogPoint durable_end_;
   Status first_error_;  // not OK: poisoned
+  // Of running out of memory between two segments; made while there is some.
+  Status halfway_error_ = Status::io_error("no memory was left on the way to a new segment of the log");
 
   std::map<SegmentNumber, std::uint64_t> closed_segments_;  // older segment files and their bytes
   std::uint64_t closed_bytes_ = 0;                          // sum of closed_segments_
