@@ -22,10 +22,12 @@ void declare(CLI::App& app, BenchOptions& options, std::string& durability, std:
   app.add_option("--set", options.settings, "KEY=VALUE: one engine option, applied last")->allow_extra_args(false);
   app.add_option("--dir", options.directory, "where the stores are made, and removed again [a temporary directory]");
   app.add_option("--events", options.events,
-                 "events or pairs to write [2000000; with --input: its lines; recover: 1 GiB; mixed: 10 memtables]")
+                 "events or pairs to write [2000000; with --input: its lines; recover: 1 GiB; mixed: 10 memtables; "
+                 "log-sync: 20000 batches]")
       ->check(CLI::Range(1ull, 1ull << 40));
   app.add_option("--value-bytes", options.value_bytes, "bytes per value [200]")->check(CLI::Range(1, 1 << 20));
-  app.add_option("--batch", options.batch, "events per atomic batch [2000]")->check(CLI::Range(1, 1'000'000));
+  app.add_option("--batch", options.batch, "events per atomic batch [2000; log-sync: 1]")
+      ->check(CLI::Range(1, 1'000'000));
   app.add_option("--writers", options.writers, "threads that write [4]")->check(CLI::Range(1, 1024));
   app.add_option("--readers", options.readers, "threads that read [2]")->check(CLI::Range(1, 1024));
   app.add_option("--queries", options.queries, "queries of each reader [1000000]")->check(CLI::Range(1, 100'000'000));
@@ -41,7 +43,7 @@ void declare(CLI::App& app, BenchOptions& options, std::string& durability, std:
 
 // How many events these take depends on the bytes of each.
 bool chooses_events(std::string_view workload) {
-  return workload == "recover" || workload == "mixed";
+  return workload == "recover" || workload == "mixed" || workload == "log-sync";
 }
 
 // CLI11 may explain over several lines; the first says what is wrong.
@@ -70,6 +72,7 @@ Result<BenchOptions> parse_options(int argc, char** argv) {
   if (!durability.empty()) options.durability = kDurabilities.at(durability);
   if (!output.empty()) options.output = kOutputForms.at(output);
   if (options.events == 0 && options.inputs.empty() && !chooses_events(options.workload)) options.events = 2'000'000;
+  if (app.count("--batch") == 0 && options.workload == "log-sync") options.batch = 1;
   if (options.batch * options.value_bytes > (200u << 20)) {
     return Status::invalid_argument("--batch times --value-bytes is over 200 MiB; choose smaller batches");
   }
