@@ -17,6 +17,8 @@ namespace hdb::bench {
 
 namespace {
 
+constexpr std::uint64_t kInserts = 500'000;  // of each run, unless told otherwise: random ones are slow
+
 // One order of the keys and one number of threads.
 struct SkipListRun {
   const char* rate;  // the name of its figure
@@ -120,7 +122,9 @@ Result<FigureMeasurement> measure_inserts(const BenchOptions& options, const Pee
 
 }  // namespace
 
-Status run_skip_list(const BenchOptions& options) {
+Status run_skip_list(const BenchOptions& given) {
+  BenchOptions options = given;
+  if (options.events == 0) options.events = kInserts;
   return run_part(options, &measure_inserts);
 }
 
