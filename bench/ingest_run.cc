@@ -39,6 +39,16 @@ Status verify_reopened(const IngestRun& run) {
 
 }  // namespace
 
+IngestRun ingest_run(const BenchOptions& options, const std::string& engine, const PeerSettings& settings) {
+  IngestRun run;
+  run.engine = engine;
+  run.settings = settings;
+  run.events = options.events;
+  run.batch = options.batch;
+  run.writers = options.writers;
+  return run;
+}
+
 WriterTeam::WriterTeam(const IngestRun& run, Peer& peer)
     : run_(run), peer_(peer), members_(run.writers), working_(run.writers) {}
 
