@@ -25,16 +25,21 @@ constexpr Workload kWorkloads[] = {
     {"recover", "reopening after a kill with 1 GiB of log", &run_recover},
     {"open", "reopening a cleanly closed store of many tables", &run_open},
     {"space", "real logs (--input) on disk, compacted: bytes by kind against raw, gzip, zstd and RocksDB", &run_space},
+    {"skip-list", "HDB's skip list alone: ascending and random keys, 1 and 2 threads", &run_skip_list},
+    {"batch-encode", "HDB's batch encoder alone", &run_batch_encode},
+    {"checksum", "HDB's checksum alone: pieces of 256 B, 4 KiB and 1 MiB", &run_checksum},
+    {"log-append", "HDB's log writer alone: large groups, not synced", &run_log_append},
+    {"log-sync", "HDB's log writer alone: small groups, each synced, by one thread", &run_log_sync},
 };
 
 // The workloads, and what else can be said in their place.
 Status list(const BenchOptions&) {
   for (const Workload& workload : all_workloads()) {
     std::string line(workload.name);
-    line.resize(12, ' ');
+    line.resize(14, ' ');
     HDB_TRY(print_line(line + std::string(workload.summary)));
   }
-  return print_line("generate    no measurement: writes --events generated security events as NDJSON, by --seed");
+  return print_line("generate      no measurement: writes --events generated security events as NDJSON, by --seed");
 }
 
 // The generated events as NDJSON on standard output, for `hdb ingest --format ndjson -`.

@@ -40,7 +40,18 @@ Status verify_reopened(const IngestRun& run) {
 }  // namespace
 
 Result<AppendTicket> Writer::submit(Peer&) {
-  return Status::unsupported("--in-flight is of kv-ingest alone");
+  return Status::unsupported("--in-flight: events are waited for; choose a workload of pairs");
+}
+
+IngestRun ingest_run(const BenchOptions& options, const std::string& engine, const PeerSettings& settings) {
+  IngestRun run;
+  run.engine = engine;
+  run.settings = settings;
+  run.events = options.events;
+  run.batch = options.batch;
+  run.writers = options.writers;
+  run.in_flight = options.in_flight;
+  return run;
 }
 
 WriterTeam::WriterTeam(const IngestRun& run, Peer& peer)

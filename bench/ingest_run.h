@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bench/figures.h"
+#include "bench/options.h"
 #include "bench/peer.h"
 #include "bench/threads.h"
 
@@ -50,6 +51,9 @@ struct IngestRun {
   // Sees every batch, in the order of acknowledgement. May be empty.
   std::function<void(std::span<const Acknowledged> batches)> observe;
 };
+
+// Events, batch and writers as asked for.
+IngestRun ingest_run(const BenchOptions& options, const std::string& engine, const PeerSettings& settings);
 
 // What one run showed.
 struct IngestMeasurement {

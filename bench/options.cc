@@ -1,5 +1,6 @@
 #include "bench/options.h"
 
+#include <algorithm>
 #include <map>
 
 #include <CLI/CLI.hpp>
@@ -22,29 +23,51 @@ void declare(CLI::App& app, BenchOptions& options, std::string& durability, std:
   app.add_option("--set", options.settings, "KEY=VALUE: one engine option, applied last")->allow_extra_args(false);
   app.add_option("--dir", options.directory, "where the stores are made, and removed again [a temporary directory]");
   app.add_option("--events", options.events,
-                 "events or pairs to write [2000000; with --input: its lines; recover: 1 GiB; mixed: 10 memtables]")
+                 "events or pairs to write [2000000; with --input: its lines; recover: 1 GiB; mixed: 10 memtables; "
+                 "skip-list: 500000; log-sync: 20000 batches]")
       ->check(CLI::Range(1ull, 1ull << 40));
   app.add_option("--value-bytes", options.value_bytes, "bytes per value [200]")->check(CLI::Range(1, 1 << 20));
-  app.add_option("--batch", options.batch, "events per atomic batch [2000]")->check(CLI::Range(1, 1'000'000));
+  app.add_option("--batch", options.batch, "events per atomic batch [2000; log-sync: 1]")
+      ->check(CLI::Range(1, 1'000'000));
   app.add_option("--writers", options.writers, "threads that write [4]")->check(CLI::Range(1, 1024));
   app.add_option("--in-flight", options.in_flight,
-                 "batches each writer has under way, submitted without waiting for them; kv-ingest of hdb [1]")
+                 "batches each writer has under way, submitted without waiting for them; pairs in hdb [1]")
       ->check(CLI::Range(1, 65536));
   app.add_option("--readers", options.readers, "threads that read [2]")->check(CLI::Range(1, 1024));
   app.add_option("--queries", options.queries, "queries of each reader [1000000]")->check(CLI::Range(1, 100'000'000));
   app.add_option("--durability", durability, "none, interval or sync [the preset's]")
       ->check(CLI::IsMember(kDurabilities));
   app.add_option("--rounds", options.rounds, "times each engine runs [1]")->check(CLI::Range(1, 1000));
-  app.add_option("--seed", options.seed, "of the generated data [42]");
+  app.add_option("--seed", options.seed, "of the generated data [42]")->check(CLI::NonNegativeNumber);
   app.add_option("--input", options.inputs, "NDJSON files (.gz, .zst or plain) instead of generated events");
   app.add_option("--output", output, "text or json: one object a line [text]")->check(CLI::IsMember(kOutputForms));
   app.set_version_flag("--version", "hdb-bench " HDB_VERSION "\n", "print the version");
   app.add_option("--report", options.report, "also write a self-contained HTML page with plots");
 }
 
-// How many events these take depends on the bytes of each.
+// These know best how many events they take, by the bytes of each or the time.
 bool chooses_events(std::string_view workload) {
-  return workload == "recover" || workload == "mixed";
+  return workload == "recover" || workload == "mixed" || workload == "skip-list" || workload == "log-sync";
+}
+
+// What CLI11 has no check for.
+Status check_given(const CLI::App& app, const BenchOptions& options) {
+  std::vector<std::string> engines = options.engines;
+  std::sort(engines.begin(), engines.end());
+  const auto twice = std::adjacent_find(engines.begin(), engines.end());
+  if (twice != engines.end()) {
+    return Status::invalid_argument("--engine " + *twice + " is there twice; --rounds says how often each runs");
+  }
+  if (app.count("--dir") > 0 && options.directory.empty()) {
+    return Status::invalid_argument("--dir is empty; name a directory, or leave it out for a temporary one");
+  }
+  if (app.count("--report") > 0 && options.report.empty()) {
+    return Status::invalid_argument("--report is empty; name a file to write");
+  }
+  if (options.batch * options.value_bytes > (200u << 20)) {
+    return Status::invalid_argument("--batch times --value-bytes is over 200 MiB; choose smaller batches");
+  }
+  return {};
 }
 
 // CLI11 may explain over several lines; the first says what is wrong.
@@ -73,9 +96,8 @@ Result<BenchOptions> parse_options(int argc, char** argv) {
   if (!durability.empty()) options.durability = kDurabilities.at(durability);
   if (!output.empty()) options.output = kOutputForms.at(output);
   if (options.events == 0 && options.inputs.empty() && !chooses_events(options.workload)) options.events = 2'000'000;
-  if (options.batch * options.value_bytes > (200u << 20)) {
-    return Status::invalid_argument("--batch times --value-bytes is over 200 MiB; choose smaller batches");
-  }
+  if (app.count("--batch") == 0 && options.workload == "log-sync") options.batch = 1;
+  HDB_TRY(check_given(app, options));
   return options;
 }
 

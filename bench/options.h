@@ -21,9 +21,9 @@ struct BenchOptions {
   std::filesystem::path config;       // a TOML file of engine options; excludes `preset`
   std::vector<std::string> settings;  // KEY=VALUE engine options, applied last
   std::filesystem::path directory;    // where the stores are made and removed again
-  std::uint64_t events = 0;           // 0: every line of the inputs, once; of recover and mixed: what they need
+  std::uint64_t events = 0;           // 0: every line of the inputs, once; of some workloads: what they need
   std::uint64_t value_bytes = 200;
-  std::uint64_t batch = 2000;
+  std::uint64_t batch = 2000;  // of log-sync: 1
   std::uint64_t writers = 4;
   std::uint64_t in_flight = 1;  // batches of each writer under way at a time
   std::uint64_t readers = 2;

@@ -55,13 +55,7 @@ PairMaker::PairMaker(std::uint64_t seed, std::uint64_t value_bytes) : seed_(seed
 
 IngestRun pair_run(const BenchOptions& options, const std::string& engine, const PeerSettings& settings,
                    const std::shared_ptr<const PairMaker>& maker) {
-  IngestRun run;
-  run.engine = engine;
-  run.settings = settings;
-  run.events = options.events;
-  run.batch = options.batch;
-  run.writers = options.writers;
-  run.in_flight = options.in_flight;
+  IngestRun run = ingest_run(options, engine, settings);
   run.make_writer = [maker]() -> std::unique_ptr<Writer> { return std::make_unique<PairWriter>(*maker); };
   run.verify = [maker, events = options.events](Peer& peer) { return verify_pairs(*maker, events, peer); };
   return run;

@@ -39,13 +39,25 @@ Result<FigureRounds> pair_rounds(const BenchOptions& options, std::span<const st
   return rounds;
 }
 
-Figures asked_for(const BenchOptions& options) {
+Status run_part(const BenchOptions& options,
+                Result<FigureMeasurement> (*measure)(const BenchOptions& options, const PeerSettings& settings),
+                const std::function<void(Options& engine)>& adjust) {
+  constexpr std::string_view kSupported[] = {"hdb"};
+  FigureRounds rounds = HDB_TRY(pair_rounds(options, kSupported, adjust));
+  rounds.measure = [&options, measure](const std::string&, const PeerSettings& settings) {
+    return measure(options, settings);
+  };
+  return run_figure_rounds(options, rounds);
+}
+
+Figures pairs_asked_for(const BenchOptions& options) {
   Figures figures;
-  figures.given("events", options.events)
-      .given("value_bytes", options.value_bytes)
-      .given("batch", options.batch)
-      .given("writers", options.writers);
+  figures.given("events", options.events).given("value_bytes", options.value_bytes).given("batch", options.batch);
   return figures;
+}
+
+Figures asked_for(const BenchOptions& options) {
+  return pairs_asked_for(options).given("writers", options.writers);
 }
 
 Result<RunLabel> label_of(const BenchOptions& options, const RunOptions& run) {

@@ -30,6 +30,11 @@ Status run_kv_scan(const BenchOptions& options);
 Status run_recover(const BenchOptions& options);
 Status run_open(const BenchOptions& options);
 Status run_mixed(const BenchOptions& options);
+Status run_skip_list(const BenchOptions& options);
+Status run_batch_encode(const BenchOptions& options);
+Status run_checksum(const BenchOptions& options);
+Status run_log_append(const BenchOptions& options);
+Status run_log_sync(const BenchOptions& options);
 
 // Where the stores of a run go: --dir, or a new temporary directory.
 std::filesystem::path scratch_parent(const BenchOptions& options);
@@ -62,7 +67,14 @@ Result<FigureRounds> pair_rounds(const BenchOptions& options, std::span<const st
                                  const std::function<void(Options& engine)>& adjust = {});
 inline constexpr std::string_view kPairEngines[] = {"hdb", "rocksdb", "leveldb", "lmdb"};
 
-// The figures that all workloads of pairs begin with: what was asked for.
+// A part of HDB alone, without peers: `measure` in rounds, in the child.
+Status run_part(const BenchOptions& options,
+                Result<FigureMeasurement> (*measure)(const BenchOptions& options, const PeerSettings& settings),
+                const std::function<void(Options& engine)>& adjust = {});
+
+// The figures that workloads of pairs begin with: what was asked for.
 Figures asked_for(const BenchOptions& options);
+// The same, of one thread.
+Figures pairs_asked_for(const BenchOptions& options);
 
 }  // namespace hdb::bench

@@ -138,12 +138,7 @@ Status run_ingest(const BenchOptions& given) {
   }
   rounds.measure = [&](const std::string& engine, const PeerSettings& settings) -> Result<FigureMeasurement> {
     Placements placements;
-    IngestRun run;
-    run.engine = engine;
-    run.settings = settings;
-    run.events = options.events;
-    run.batch = options.batch;
-    run.writers = options.writers;
+    IngestRun run = ingest_run(options, engine, settings);
     run.make_writer = [&]() -> std::unique_ptr<Writer> { return std::make_unique<EventWriter>(*source, placements); };
     run.verify = [&](Peer& peer) { return verify_events(*source, placements, options.events, peer); };
     FigureMeasurement measured;

@@ -103,15 +103,26 @@ FIGURES = {
     "recover": "batch writers log_bytes bytes_per_s open_ms",
     "open": "batch writers opens files p50_ms max_ms",
 }
+# The same of the workloads of parts, which take no peers; and what each is tested with.
+PARTS = {
+    "skip-list": """batch ascending_inserts_per_s ascending_2_threads_inserts_per_s random_inserts_per_s
+        random_2_threads_inserts_per_s""",
+    "batch-encode": "batch encoded_bytes pairs_per_s bytes_per_s p50_us p99_us",
+    "checksum": "bytes bytes_per_s_of_256_b bytes_per_s_of_4_kib bytes_per_s_of_1_mib",
+    "log-append": "batch groups group_bytes bytes_per_s settled_bytes_per_s p50_us p99_us p999_us max_us bytes_written",
+    "log-sync": "batch groups group_bytes syncs_per_s bytes_per_s p50_us p99_us p999_us max_us bytes_written",
+}
+TINY_PARTS = ["--events", "300", "--batch", "7", "--output", "json"]
 TINY_READS = [*TINY, "--readers", "3", "--queries", "500"]
 
 
 def check_figures(result, workload, engine, events):
-    missing = [field for field in LABEL_FIELDS + FIGURES[workload].split() if field not in result]
+    own = {**FIGURES, **PARTS}[workload].split()
+    missing = [field for field in LABEL_FIELDS + own if field not in result]
     check(not missing, f"{workload} of {engine} lacks {missing}")
     check(result["kind"] == "result" and result["workload"] == workload and result["engine"] == engine, str(result))
     check(result["verified"] is True and result["events"] == events, str(result))
-    for field in FIGURES[workload].split():
+    for field in own:
         check(result[field] > 0, f"{workload} of {engine}: {field} is {result[field]}")
 
 
@@ -124,8 +135,29 @@ def test_every_workload_of_figures_is_verified(scratch):
     check(not list(pathlib.Path(scratch).iterdir()), "a run left its store behind")
 
 
+def test_every_workload_of_a_part_is_verified(scratch):
+    for workload in PARTS:
+        (result,) = objects(workload, *TINY_PARTS, "--dir", scratch)
+        check_figures(result, workload, "hdb", 300)
+        check(workload == "checksum" or result["batch"] == 7, str(result))
+        done = run(workload, *TINY_PARTS, "--engine", "rocksdb")
+        check(done.returncode == 2 and f"{workload} knows hdb" in done.stderr, done.stderr)
+    check(not list(pathlib.Path(scratch).iterdir()), "a run left its store behind")
+
+
+def test_the_log_alone_has_a_group_for_each_batch(scratch):
+    (append,) = objects("log-append", *TINY_PARTS, "--dir", scratch)
+    check(append["groups"] == 43 and append["durability"] == "none", str(append))
+    check(append["group_bytes"] > 43 * 88 + 300 * 217, "the groups are too small for their pairs")
+    (sync,) = objects("log-sync", "--events", "50", "--output", "json", "--dir", scratch)
+    check(sync["groups"] == 50 and sync["batch"] == 1 and sync["durability"] == "sync", str(sync))
+    check(sync["bytes_written"] >= 50 * 4096, "a group was made durable without a block of its own")
+    done = run("log-sync", "--events", "50", "--batch", "50", "--dir", scratch)
+    check(done.returncode != 0 and "over one block" in done.stderr, done.stderr)
+
+
 def test_one_pair_and_one_byte_are_enough(scratch):
-    for workload in FIGURES:
+    for workload in [*FIGURES, *PARTS]:
         (result,) = objects(workload, "--events", "1", "--value-bytes", "1", "--queries", "1", "--readers", "1",
                             "--dir", scratch, "--output", "json")
         check_figures(result, workload, "hdb", 1)
@@ -225,6 +257,14 @@ REPORTS = {
     "mixed": ["events acknowledged", "gets", "a batch", "a get"],
     "recover": [],
     "open": ["an open"],
+    "skip-list": [f"{order} inserts by {threads}" for order in ("ascending", "random")
+                  for threads in ("1 thread", "2 threads")] +
+                 [f"a batch of {order} inserts, {threads}" for order in ("ascending", "random")
+                  for threads in ("1 thread", "2 threads")],
+    "batch-encode": ["pairs encoded, by the encoder's time", "a batch"],
+    "checksum": ["bytes, in pieces of 256 B", "bytes, in pieces of 4 KiB", "bytes, in pieces of 1 MiB"],
+    "log-append": ["bytes, by time in the writer", "a group"],
+    "log-sync": ["groups made durable, by time in the writer", "a group made durable"],
 }
 
 
@@ -245,9 +285,11 @@ def check_report(page, plots, engines):
 
 def test_every_workload_reports_as_one_page_with_plots(scratch):
     report = pathlib.Path(scratch) / "a report.html"
-    engines = ["hdb", "rocksdb"] if has_peers() else ["hdb"]
+    both = ["hdb", "rocksdb"] if has_peers() else ["hdb"]
     for workload, plots in REPORTS.items():
-        found = objects(workload, *TINY_READS, "--engine", ",".join(engines), "--dir", scratch, "--report", str(report))
+        engines = ["hdb"] if workload in PARTS else both
+        tiny = TINY_PARTS if workload in PARTS else TINY_READS
+        found = objects(workload, *tiny, "--engine", ",".join(engines), "--dir", scratch, "--report", str(report))
         page = report.read_text()
         check_report(page, plots, engines)
         check(f"<h1>hdb-bench {workload}</h1>" in page, "the page does not name its workload")
@@ -292,12 +334,46 @@ def test_bad_arguments_are_one_line_and_exit_2(scratch):
                       ["kv-ingest", "--input", "file"], ["space"], ["kv-get", "--readers", "0"],
                       ["kv-get", "--queries", "0"], ["kv-scan", "--input", "file"],
                       ["recover", "--durability", "sync"], ["recover", "--engine", "lmdb"],
-                      ["mixed", "--input", "file"], ["mixed", "--readers", "1025"]):
+                      ["mixed", "--input", "file"], ["mixed", "--readers", "1025"],
+                      ["checksum", "--input", "file"], ["log-append", "--durability", "sync"],
+                      ["log-sync", "--durability", "none"]):
         done = run(*arguments)
         check(done.returncode == 2, f"{arguments}: exit {done.returncode}")
         check(len(done.stderr.splitlines()) == 1 and done.stdout == "", f"{arguments}: {done.stderr}")
     done = run("ingest", "--input", "/nowhere/file.ndjson")
     check(done.returncode == 1 and "/nowhere/file.ndjson" in done.stderr, done.stderr)
+
+
+WORKLOADS = ["kv-ingest", "ingest", *FIGURES, *PARTS]
+
+
+def test_every_workload_refuses_what_makes_no_run(scratch):
+    listed = [line.split()[0] for line in run("list").stdout.splitlines()]
+    check(sorted(listed) == sorted([*WORKLOADS, "space", "generate"]), f"untested here: {listed}")
+    for workload in WORKLOADS:
+        for option, value in (("--events", "0"), ("--batch", "0"), ("--batch", "-1"), ("--writers", "0"),
+                              ("--rounds", "0"), ("--value-bytes", "0"), ("--seed", "-1"), ("--engine", "oracle"),
+                              ("--engine", "hdb,hdb"), ("--dir", ""), ("--report", ""), ("--report", scratch),
+                              ("--output", "xml")):
+            done = run(workload, option, value)
+            check(done.returncode == 2, f"{workload} {option} {value!r}: exit {done.returncode}")
+            check(len(done.stderr.splitlines()) == 1 and option in done.stderr and done.stdout == "",
+                  f"{workload} {option} {value!r}: {done.stderr}")
+
+
+def test_every_workload_makes_its_directory_and_removes_it_or_says_why_not(scratch):
+    new = pathlib.Path(scratch) / "not there" / "yet"
+    file = pathlib.Path(scratch) / "a file"
+    file.touch()
+    locked = pathlib.Path("/proc/locked")  # where nobody may write, not even root
+    for workload in WORKLOADS:
+        objects(workload, *TINY_PARTS, "--queries", "10", "--dir", str(new))
+        check(list(pathlib.Path(scratch).iterdir()) == [file], f"{workload} left something behind")
+        for directory in (file, locked):
+            done = run(workload, *TINY_PARTS, "--dir", str(directory))
+            check(done.returncode == 1 and done.stdout == "", f"{workload}: exit {done.returncode}")
+            check(len(done.stderr.splitlines()) == 1 and str(directory) in done.stderr and "--dir" in done.stderr,
+                  f"{workload}: {done.stderr}")
 
 
 def main():
