@@ -11,24 +11,15 @@ namespace hdb {
 
 namespace {
 
-constexpr std::size_t kRegionBytes = 4u << 20;
 // A piece over this share of a region gets one of its own, so that it wastes nobody's rest.
-constexpr std::size_t kOwnRegionBytes = kRegionBytes / 4;
+constexpr std::size_t kOwnRegionBytes = BatchMemory::kRegionBytes / 4;
 
-std::byte* allocate_region(std::size_t bytes) {
+std::byte* make_region(std::size_t bytes) {
   return static_cast<std::byte*>(::operator new (bytes, std::align_val_t{BatchMemory::kAlignment}));
 }
 
 void free_region(std::byte* region) noexcept {
   ::operator delete (region, std::align_val_t{BatchMemory::kAlignment});
-}
-
-// All pages of a fresh piece at once, which takes half the time of one by one. Best effort. Not as huge pages: where
-// the host of a virtual machine takes unused ones back, they cost seven times as much.
-void touch(std::byte* piece, std::size_t bytes) noexcept {
-#ifdef MADV_POPULATE_WRITE
-  static_cast<void>(::madvise(piece, bytes, MADV_POPULATE_WRITE));
-#endif
 }
 
 }  // namespace
@@ -79,7 +70,7 @@ BatchMemory::BatchMemory(std::size_t spare_bytes_max) : regions_(std::make_share
 std::shared_ptr<std::byte> BatchMemory::allocate(std::size_t bytes) {
   HDB_CHECK(bytes > 0 && bytes % kAlignment == 0);
   if (bytes > kOwnRegionBytes) {
-    std::shared_ptr<std::byte> own(allocate_region(bytes), free_region);
+    std::shared_ptr<std::byte> own(make_region(bytes), free_region);
     touch(own.get(), bytes);
     return own;
   }
@@ -88,20 +79,31 @@ std::shared_ptr<std::byte> BatchMemory::allocate(std::size_t bytes) {
   bool is_fresh = false;
   {
     MutexLock lock(mutex_);
-    if (current_ == nullptr || bytes > kRegionBytes - used_) {
-      full = std::move(current_);
-      std::byte* region = regions_->take();
-      is_fresh_ = region == nullptr;
-      if (is_fresh_) region = allocate_region(kRegionBytes);
-      current_ = {region, [regions = regions_](std::byte* unused) { regions->put_back(unused); }};
+    if (current_.bytes == nullptr || bytes > kRegionBytes - used_) {
+      full = std::exchange(current_, {}).bytes;
+      current_ = allocate_region();
       used_ = 0;
     }
-    piece = {current_, current_.get() + used_};
+    piece = {current_.bytes, current_.bytes.get() + used_};
     used_ += bytes;
-    is_fresh = is_fresh_;
+    is_fresh = current_.is_fresh;
   }
   if (is_fresh) touch(piece.get(), bytes);
   return piece;
+}
+
+BatchMemory::Region BatchMemory::allocate_region() {
+  std::byte* region = regions_->take();
+  const bool is_fresh = region == nullptr;
+  if (is_fresh) region = make_region(kRegionBytes);
+  return {{region, [regions = regions_](std::byte* unused) { regions->put_back(unused); }}, is_fresh};
+}
+
+// Not as huge pages: where the host of a virtual machine takes unused ones back, they cost seven times as much.
+void BatchMemory::touch([[maybe_unused]] std::byte* piece, [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef MADV_POPULATE_WRITE
+  static_cast<void>(::madvise(piece, bytes, MADV_POPULATE_WRITE));
+#endif
 }
 
 }  // namespace hdb

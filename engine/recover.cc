@@ -4,6 +4,7 @@
 
 #include "base/checksum.h"
 #include "base/seeded_defect.h"
+#include "engine/log_read_ahead.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
@@ -35,7 +36,7 @@ Result<std::vector<std::string>> list_if_present(Env& env, const std::string& di
   return names;
 }
 
-// A view keeps up to 1 MiB of the log as it was read: smaller batches would hold far more memory than they count for.
+// A view keeps a region of the log as it was read: smaller batches would hold far more memory than they count for.
 constexpr std::size_t kViewedBytesMin = 256u << 10;
 
 }  // namespace
@@ -310,7 +311,8 @@ Result<std::optional<wal::ReplayEnd>> Store::replay_log(const compaction::Recove
                               .epoch_max = state.epoch,
                               .floor = state.log_floor,
                               .next_sequence = state.next_sequence,
-                              .next_position = state.position_end};
+                              .next_position = state.position_end,
+                              .will_be_synced = true};
   if (!state.is_log_open) {
     HDB_TRY(wal::check_closed(env_, directory_, from));
     return std::optional<wal::ReplayEnd>();
@@ -325,7 +327,15 @@ Result<std::optional<wal::ReplayEnd>> Store::replay_log(const compaction::Recove
     HDB_TRY(begin_manifest(recovered));
     return flush_replayed(full);
   };
-  wal::ReplayEnd end = HDB_TRY(wal::replay(env_, directory_, from, apply));
+  wal::GroupReader reader(env_, directory_, from, batch_memory_);
+  {
+    std::optional<LogReadAhead> ahead;
+    if (!is_read_only_) ahead.emplace(*background_, reader);  // else there are no threads
+    while (const std::optional<wal::Group> group = HDB_TRY(ahead ? ahead->next() : reader.next())) {
+      HDB_TRY(apply(*group));
+    }
+  }
+  wal::ReplayEnd end = reader.end();
   counters_.recovered_groups.store(end.groups, std::memory_order_relaxed);
   MutexLock log_lock(log_mutex_);
   last_commit_time_ = std::max(last_commit_time_, end.last_commit_time);

@@ -11,6 +11,10 @@
 // flush         flush.cc, one at a time     the oldest sealed memtable   seal_active()    close(), after finishing
 // compaction    compaction.cc, n at a time  its plan's input tables      a flush, itself  close(), at the next block
 // timer         log_timer.cc                -                            an append        close()
+// read-ahead    log_read_ahead.cc           the reader of the log        open_as()        open_as(), on every way out
+//
+// The read-ahead is a task of the flush's thread, which has no other work until a store is open; its lock is held with
+// no other but the Background's.
 #pragma once
 
 #include <atomic>

@@ -26,6 +26,9 @@ class RandomAccessFile {
   virtual Status read(std::uint64_t offset, MutableBytes destination) const = 0;
   // What is read next comes from the device, not from what the system has cached of the file; best effort.
   virtual void forget_cached() const noexcept = 0;
+  // Starts making the range durable, for an Env::sync_file() to come; best effort, and whether it succeeds that one
+  // tells.
+  virtual void start_sync(std::uint64_t offset, std::uint64_t bytes) const noexcept = 0;
   virtual std::uint64_t size_bytes() const noexcept = 0;
   virtual const std::string& path() const noexcept = 0;
 };

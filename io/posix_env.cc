@@ -64,6 +64,11 @@ class PosixRandomAccessFile final : public RandomAccessFile {
     return {};
   }
   void forget_cached() const noexcept override { ::posix_fadvise(file_.number(), 0, 0, POSIX_FADV_DONTNEED); }
+  // Unlike fsync() it takes no error of the device for told.
+  void start_sync(std::uint64_t offset, std::uint64_t bytes) const noexcept override {
+    static_cast<void>(::sync_file_range(file_.number(), static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                                        SYNC_FILE_RANGE_WRITE));
+  }
   std::uint64_t size_bytes() const noexcept override { return bytes_; }
   const std::string& path() const noexcept override { return path_; }
 

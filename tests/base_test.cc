@@ -495,6 +495,24 @@ TEST_CASE("pieces of batch memory never overlap while they live, and outlive it"
   }
 }
 
+TEST_CASE("a whole region of batch memory is nobody else's, and used again when it is given back") {
+  BatchMemory memory(BatchMemory::kRegionBytes);
+  BatchMemory::Region first = memory.allocate_region();
+  CHECK(first.is_fresh);
+  BatchMemory::touch(first.bytes.get(), BatchMemory::kRegionBytes);
+  std::fill_n(first.bytes.get(), BatchMemory::kRegionBytes, std::byte{1});
+  const BatchMemory::Region second = memory.allocate_region();
+  CHECK(second.is_fresh);
+  std::fill_n(second.bytes.get(), BatchMemory::kRegionBytes, std::byte{2});
+  CHECK(std::all_of(first.bytes.get(), first.bytes.get() + BatchMemory::kRegionBytes,
+                    [](std::byte byte) { return byte == std::byte{1}; }));
+  const std::byte* const given_back = first.bytes.get();
+  first.bytes.reset();
+  const BatchMemory::Region again = memory.allocate_region();
+  CHECK(!again.is_fresh);
+  CHECK(again.bytes.get() == given_back);
+}
+
 TEST_CASE("the checksum of bytes in two parts is that of the whole") {
   Random random(9);
   for (int round = 0; round < 200; ++round) {

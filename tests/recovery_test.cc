@@ -8,7 +8,10 @@
 #include <thread>
 #include <vector>
 
+#include "compaction/manifest.h"
+#include "engine/log_read_ahead.h"
 #include "io/file_name.h"
+#include "tests/support/manual_background.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/test_run.h"
 #include "tests/support/test_store.h"
@@ -441,6 +444,105 @@ TEST_CASE("log groups of many batches, small and large, come back whole") {
   }
   CHECK(missing == 0);
   CHECK(found_bytes == appended_bytes);
+}
+
+TEST_CASE("a log that is read ahead gives the groups and the error that it gives otherwise, in bounded memory") {
+  constexpr std::uint64_t kGroups = 100;
+  constexpr std::size_t kPayloadBytes = 300'000;
+  constexpr std::uint64_t kAheadMax = (8u << 20) / kPayloadBytes + 2;  // groups, by the class's own comment
+  MemoryEnv env;
+  {
+    Options options = presets::durable();
+    options.memtable_bytes = 2 * kGroups * kPayloadBytes;
+    const auto store = open_store(env, "store", options, 7);
+    REQUIRE_MESSAGE(store.ok(), store.status().message());
+    const std::string payload(kPayloadBytes, 'p');
+    for (std::uint64_t group = 0; group < kGroups; ++group) {
+      REQUIRE((*store)->append(Event{.type = "t", .payload = as_bytes(payload)}).ok());
+    }
+    env.crash_at(env.operations());
+  }
+  env.crash(1);
+  const compaction::ManifestState state = compaction::recover(env, "store").value().state;
+  const wal::ReplayStart start{.store_id = state.store_id,
+                               .epoch_max = state.epoch,
+                               .floor = state.log_floor,
+                               .next_sequence = state.next_sequence,
+                               .next_position = state.position_end};
+  for (const bool is_damaged : {false, true}) {
+    CAPTURE(is_damaged);
+    std::vector<LogPoint> ends;
+    const auto note_end = [&ends](const wal::Group& group) {
+      ends.push_back(group.end);
+      return Status();
+    };
+    if (is_damaged) {
+      REQUIRE(wal::replay(env, "store", start, note_end).ok());
+      REQUIRE(ends.size() == kGroups);
+      const LogPoint half = ends[kGroups / 2];
+      const std::string path = segment_path("store", half.segment);
+      Buffer log = read_file(env, path, kFileBytesMax).value();
+      log[half.offset - 100] ^= std::byte{1};
+      REQUIRE(replace_file(env, path, bytes_of(log)).ok());
+      ends.clear();
+    }
+    const Status expected = wal::replay(env, "store", start, note_end).status();
+    REQUIRE(expected.ok() != is_damaged);
+    for (const bool has_threads : {false, true}) {
+      CAPTURE(has_threads);
+      const std::unique_ptr<Background> background =
+          has_threads ? thread_background(1) : std::make_unique<ManualBackground>(7);
+      BatchMemory memory(0);
+      wal::GroupReader reader(env, "store", start, memory);
+      LogReadAhead ahead(*background, reader);
+      std::size_t given = 0;
+      std::uint64_t ahead_max = 0;
+      Result<std::optional<wal::Group>> group = ahead.next();
+      for (; group.ok() && group.value(); group = ahead.next()) {
+        REQUIRE(given < ends.size());
+        CHECK((*group)->end == ends[given++]);
+        if (!has_threads) ahead_max = std::max(ahead_max, reader.end().groups - given);
+      }
+      CHECK(given == ends.size());
+      CHECK(group.status().message() == expected.message());
+      if (!has_threads) CHECK(ahead_max > 0);
+      CHECK(ahead_max <= kAheadMax);
+    }
+  }
+}
+
+TEST_CASE("who stops in the middle of a log that is read ahead finds its reader behind the groups that were read") {
+  MemoryEnv env;
+  {
+    const auto store = open_store(env, "store", presets::durable(), 7);
+    REQUIRE_MESSAGE(store.ok(), store.status().message());
+    append(*store, 50);
+    env.crash_at(env.operations());
+  }
+  env.crash(1);
+  const compaction::ManifestState state = compaction::recover(env, "store").value().state;
+  const wal::ReplayStart start{.store_id = state.store_id,
+                               .epoch_max = state.epoch,
+                               .floor = state.log_floor,
+                               .next_sequence = state.next_sequence,
+                               .next_position = state.position_end};
+  const std::unique_ptr<Background> background = thread_background(1);
+  BatchMemory memory(0);
+  {
+    wal::GroupReader untouched(env, "store", start, memory);
+    { const LogReadAhead nothing_taken(*background, untouched); }
+    CHECK(untouched.next().value()->first_position == 0);
+  }
+  wal::GroupReader reader(env, "store", start, memory);
+  {
+    LogReadAhead ahead(*background, reader);
+    CHECK(ahead.next().value()->first_position == 0);
+  }
+  const std::uint64_t read = reader.end().groups;
+  CHECK(read > 0);
+  std::uint64_t left = 0;
+  while (reader.next().value()) ++left;
+  CHECK(read + left == 50);
 }
 
 }  // namespace hdb::test

@@ -10,7 +10,7 @@
 namespace hdb::wal {
 namespace {
 
-constexpr std::uint64_t kWindowBytes = 1u << 20;
+constexpr std::uint64_t kReadBytes = 1u << 20;
 
 std::string offset_text(std::uint64_t offset) {
   return "offset " + std::to_string(offset);
@@ -20,39 +20,79 @@ std::string point_text(LogPoint point) {
   return "segment " + std::to_string(point.segment.raw()) + " " + offset_text(point.offset);
 }
 
-// Reads a file piece by piece. Views live as long as buffer(). Single-owner.
+// Reads a file piece by piece, mostly forward, into memory that is never written again while somebody keeps it: views
+// live as long as buffer(). Single-owner.
 class Window {
  public:
-  explicit Window(std::unique_ptr<RandomAccessFile> file) : file_(std::move(file)) {}
+  Window(std::unique_ptr<RandomAccessFile> file, BatchMemory& memory, bool will_be_synced = false)
+      : file_(std::move(file)), memory_(memory), will_be_synced_(will_be_synced) {}
 
   // `bytes` bytes at `offset`, within the file.
   Result<ByteView> view(std::uint64_t offset, std::uint64_t bytes) {
-    if (offset < begin_ || offset + bytes > begin_ + bytes_) {
-      const std::uint64_t wanted = std::max(bytes, std::min(kWindowBytes, size_bytes() - offset));
-      auto fresh = std::make_shared_for_overwrite<std::byte[]>(wanted);
-      bytes_ = 0;
-      HDB_TRY(file_->read(offset, {fresh.get(), wanted}));
-      buffer_ = std::move(fresh);
-      begin_ = offset;
-      bytes_ = wanted;
-    }
+    const bool continues = offset >= begin_ && offset <= begin_ + bytes_;
+    if (!continues || offset + bytes > begin_ + capacity_) start_at(offset, bytes);
+    if (offset + bytes > begin_ + bytes_) HDB_TRY(extend_to(offset + bytes));
     return ByteView(buffer_.get() + (offset - begin_), bytes);
   }
 
   // Forgets what was read, so that it is read again, from the device.
   void forget() noexcept {
+    capacity_ = 0;
     bytes_ = 0;
     file_->forget_cached();
   }
 
-  const std::shared_ptr<std::byte[]>& buffer() const noexcept { return buffer_; }
+  const std::shared_ptr<std::byte>& buffer() const noexcept { return buffer_; }
   std::uint64_t size_bytes() const noexcept { return file_->size_bytes(); }
 
  private:
+  // Takes a buffer for the file from `offset` on: a region, unless more is asked for, or the file has less.
+  void start_at(std::uint64_t offset, std::uint64_t bytes) {
+    forget_buffer();
+    const std::uint64_t left = size_bytes() - offset;
+    if (left < BatchMemory::kRegionBytes || bytes > BatchMemory::kRegionBytes) {
+      capacity_ = left < BatchMemory::kRegionBytes ? left : bytes;
+      buffer_ = memory_.allocate(round_up(capacity_, BatchMemory::kAlignment));
+      touched_ = capacity_;
+    } else {
+      BatchMemory::Region region = memory_.allocate_region();
+      buffer_ = std::move(region.bytes);
+      capacity_ = BatchMemory::kRegionBytes;
+      touched_ = region.is_fresh ? 0 : capacity_;
+    }
+    begin_ = offset;
+  }
+
+  // Reads on until `end` is in the buffer, kReadBytes at least: the checksums that follow find it in the processor's
+  // cache.
+  Status extend_to(std::uint64_t end) {
+    const std::uint64_t room = std::min(capacity_, size_bytes() - begin_) - bytes_;
+    const std::uint64_t wanted = std::max(end - begin_ - bytes_, std::min(kReadBytes, room));
+    if (touched_ < bytes_ + wanted) {
+      const std::uint64_t until = round_up(bytes_ + wanted, BatchMemory::kAlignment);
+      BatchMemory::touch(buffer_.get() + touched_, until - touched_);
+      touched_ = until;
+    }
+    HDB_TRY(file_->read(begin_ + bytes_, {buffer_.get() + bytes_, wanted}));
+    if (will_be_synced_) file_->start_sync(begin_ + bytes_, wanted);
+    bytes_ += wanted;
+    return {};
+  }
+
+  void forget_buffer() noexcept {
+    buffer_.reset();
+    capacity_ = 0;
+    bytes_ = 0;
+  }
+
   std::unique_ptr<RandomAccessFile> file_;
-  std::shared_ptr<std::byte[]> buffer_;
-  std::uint64_t begin_ = 0;
-  std::uint64_t bytes_ = 0;
+  BatchMemory& memory_;
+  const bool will_be_synced_;
+  std::shared_ptr<std::byte> buffer_;
+  std::uint64_t capacity_ = 0;  // of buffer_
+  std::uint64_t touched_ = 0;   // of buffer_, from its begin, has its pages
+  std::uint64_t begin_ = 0;     // in the file, of buffer_
+  std::uint64_t bytes_ = 0;     // that were read into buffer_
 };
 
 struct Segment {
@@ -69,70 +109,85 @@ struct Probe {
   std::string problem;
 };
 
+Status remove_segments(Env& env, const std::string& store, const std::vector<SegmentNumber>& numbers) {
+  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+    const Status status = env.remove(segment_path(store, *number));
+    if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
+  }
+  return {};
+}
+
+}  // namespace
+
 // One replay. Single-owner.
-class Replay {
+class GroupReader::Replay {
  public:
-  Replay(Env& env, const std::string& store, const ReplayStart& start, const std::function<Status(const Group&)>& visit)
-      : env_(env), store_(store), start_(start), log_key_(log_key_of(start.store_id)), visit_(visit) {
+  Replay(Env& env, const std::string& store, const ReplayStart& start, BatchMemory& memory)
+      : env_(env), store_(store), start_(start), log_key_(log_key_of(start.store_id)), memory_(memory) {
     end_.end = start.floor;
     end_.durable_end = start.floor;
     end_.next_sequence = start.next_sequence;
     end_.next_position = start.next_position;
   }
 
-  Result<ReplayEnd> run();
+  // As GroupReader::next().
+  Result<std::optional<Group>> next();
   // For a log that the manifest says is closed.
   Status check_closed();
+  const ReplayEnd& end() const noexcept { return end_; }
 
  private:
   Status list_segments();
   Result<Segment> read_header(SegmentNumber number, const std::string& path);
   Status check_is_orphan(const Segment& segment);
   Status begin_at_floor();
-  Status read_segment(const Segment& segment, const Segment* successor);
+  Result<std::optional<Group>> next_of_segment();
+  bool leads_on() const;
+  Status end_segment();
   Result<Probe> probe(Window& window, const Segment& segment, std::uint64_t predecessor_end);
   Result<Probe> probe_at(Window& window, const Segment& segment, std::uint64_t begin, std::uint64_t predecessor_end);
-  Status take(const Segment& segment, const Window& window, const Probe& probe);
+  Result<Group> take(const Segment& segment, const Window& window, const Probe& probe);
   Status end_here(std::size_t index, const std::string& problem);
   Status search(const Segment& segment, std::uint64_t from, const std::string& damage);
   Result<std::optional<LogPoint>> durable_end_at(Window& window, const Segment& segment, std::uint64_t offset);
   Status damaged(const std::string& damage, const std::string& path, std::uint64_t offset, LogPoint durable_end) const;
   Status check_continues(const std::string& place, SequenceNumber sequence, Position position) const;
-  Result<Window> open(const Segment& segment) { return Window(HDB_TRY(env_.open(segment.path))); }
+  Result<Window> open(const Segment& segment) { return Window(HDB_TRY(env_.open(segment.path)), memory_); }
 
   Env& env_;
-  const std::string& store_;
-  const ReplayStart& start_;
+  const std::string store_;
+  const ReplayStart start_;
   const std::uint64_t log_key_;
-  const std::function<Status(const Group&)>& visit_;
+  BatchMemory& memory_;
   std::vector<Segment> segments_;  // from the floor's on, without orphans
-  std::string problem_;            // what ended the reading of a segment; empty: it leads on to the next
+  bool is_listed_ = false;         // segments_ is there
+  bool is_ended_ = false;          // the log, or reading it
+  std::size_t index_ = 0;          // in segments_, of the one being read
+  std::optional<Window> window_;   // on it, once it was begun
+  std::string problem_;            // what ended the reading of it; empty: it leads on to the next
   ReplayEnd end_;
 };
 
-Result<ReplayEnd> Replay::run() {
-  HDB_TRY(list_segments());
-  if (start_.epoch_max == Epoch(0)) return std::move(end_);
-  HDB_TRY(begin_at_floor());
-  for (std::size_t index = 0;; ++index) {
-    const Segment& segment = segments_[index];
-    const bool has_next = index + 1 < segments_.size();
-    const Segment* next = has_next ? &segments_[index + 1] : nullptr;
-    end_.segments.push_back(segment.number);
-    end_.durable_end = std::max(end_.durable_end, segment.header->durable_end);
-    HDB_TRY(read_segment(segment, next));
-    if (problem_.empty()) {
-      HDB_TRY(
-          check_continues(next->path + ": the segment", next->header->first_sequence, next->header->first_position));
-      end_.end = {next->number, kSegmentHeaderBytes};
-      continue;
-    }
-    HDB_TRY(end_here(index, problem_));
-    return std::move(end_);
+Result<std::optional<Group>> GroupReader::Replay::next() {
+  const std::optional<Group> none;
+  if (!is_listed_) {
+    is_listed_ = true;
+    HDB_TRY(list_segments());
+    is_ended_ = start_.epoch_max == Epoch(0);
+    if (!is_ended_) HDB_TRY(begin_at_floor());
   }
+  while (!is_ended_) {
+    std::optional<Group> group = HDB_TRY(next_of_segment());
+    if (!group) {
+      HDB_TRY(end_segment());
+    } else if (!group->batches.empty()) {
+      return group;
+    }
+  }
+  return none;
 }
 
-Status Replay::check_closed() {
+Status GroupReader::Replay::check_closed() {
   for (const std::string& name : HDB_TRY(env_.list(log_directory(store_)))) {
     const auto number = parse_segment_name(name);
     if (!number || *number < start_.floor.segment) continue;
@@ -142,7 +197,7 @@ Status Replay::check_closed() {
   return {};
 }
 
-Status Replay::list_segments() {
+Status GroupReader::Replay::list_segments() {
   Result<std::vector<std::string>> names = env_.list(log_directory(store_));
   if (!names.ok() && names.status().code() != StatusCode::kNotFound) return names.status();
   std::vector<SegmentNumber> numbers;
@@ -170,7 +225,7 @@ Status Replay::list_segments() {
 
 // An open records its epoch in the manifest before it appends, so a group of an epoch the manifest does not know, or in
 // a log it takes for closed, says that the manifest lost an edit that was durable.
-Status Replay::check_is_orphan(const Segment& segment) {
+Status GroupReader::Replay::check_is_orphan(const Segment& segment) {
   if (!segment.header || HDB_SEEDED(believe_a_shortened_manifest)) return {};
   Window window = HDB_TRY(open(segment));
   const Probe first = HDB_TRY(probe(window, segment, kSegmentHeaderBytes));
@@ -181,7 +236,7 @@ Status Replay::check_is_orphan(const Segment& segment) {
                             "store from a backup");
 }
 
-Result<Segment> Replay::read_header(SegmentNumber number, const std::string& path) {
+Result<Segment> GroupReader::Replay::read_header(SegmentNumber number, const std::string& path) {
   Segment segment{.number = number, .path = path, .header = {}, .problem = {}};
   const std::unique_ptr<RandomAccessFile> file = HDB_TRY(env_.open(path));
   Buffer bytes(static_cast<std::size_t>(std::min<std::uint64_t>(file->size_bytes(), kSegmentHeaderBytes)));
@@ -207,7 +262,7 @@ Result<Segment> Replay::read_header(SegmentNumber number, const std::string& pat
   return segment;
 }
 
-Status Replay::begin_at_floor() {
+Status GroupReader::Replay::begin_at_floor() {
   const LogPoint floor = start_.floor;
   if (segments_.empty() || segments_.front().number != floor.segment) {
     return Status::corruption(segment_path(store_, floor.segment) +
@@ -239,37 +294,61 @@ Status Replay::begin_at_floor() {
   return check_continues(place, first.header->first_sequence, first.header->first_position);
 }
 
-Status Replay::check_continues(const std::string& place, SequenceNumber sequence, Position position) const {
+Status GroupReader::Replay::check_continues(const std::string& place, SequenceNumber sequence,
+                                            Position position) const {
   if (sequence == end_.next_sequence && position == end_.next_position) return {};
   return Status::corruption(place + " begins with sequence " + std::to_string(sequence.raw()) + ", position " +
                             std::to_string(position) + "; expected " + std::to_string(end_.next_sequence.raw()) + ", " +
                             std::to_string(end_.next_position) + ": restore the store from a backup");
 }
 
-// Takes groups until the segment leads on to `successor`, or problem_ says why it does not. What seems to be none is
+// Empty where the segment leads on to its successor, or problem_ says why it does not. What seems to be no group is
 // read twice: it may have been misread, and what lies behind the log's end is cut.
-Status Replay::read_segment(const Segment& segment, const Segment* successor) {
-  Window window = HDB_TRY(open(segment));
-  const bool may_lead_on = successor != nullptr && successor->header && successor->number == segment.number.next() &&
-                           successor->header->epoch >= segment.header->epoch;
-  problem_.clear();
-  for (;;) {
-    if (may_lead_on && successor->header->predecessor_end == end_.end.offset) return {};
-    Probe probed = HDB_TRY(probe(window, segment, end_.end.offset));
-    if (!probed.group && !HDB_SEEDED(take_a_misread_for_a_torn_tail)) {
-      window.forget();
-      probed = HDB_TRY(probe(window, segment, end_.end.offset));
-    }
-    if (!probed.group) {
-      problem_ = segment.path + ": " + offset_text(probed.begin) + ": " + probed.problem;
-      return {};
-    }
-    HDB_TRY(take(segment, window, probed));
+Result<std::optional<Group>> GroupReader::Replay::next_of_segment() {
+  const std::optional<Group> none;
+  const Segment& segment = segments_[index_];
+  if (!window_) {
+    end_.segments.push_back(segment.number);
+    end_.durable_end = std::max(end_.durable_end, segment.header->durable_end);
+    window_.emplace(HDB_TRY(env_.open(segment.path)), memory_, start_.will_be_synced);
+    problem_.clear();
   }
+  if (leads_on()) return none;
+  Probe probed = HDB_TRY(probe(*window_, segment, end_.end.offset));
+  if (!probed.group && !HDB_SEEDED(take_a_misread_for_a_torn_tail)) {
+    window_->forget();
+    probed = HDB_TRY(probe(*window_, segment, end_.end.offset));
+  }
+  if (!probed.group) {
+    problem_ = segment.path + ": " + offset_text(probed.begin) + ": " + probed.problem;
+    return none;
+  }
+  return std::optional<Group>(HDB_TRY(take(segment, *window_, probed)));
+}
+
+// Whether the log continues in the next segment.
+bool GroupReader::Replay::leads_on() const {
+  if (index_ + 1 == segments_.size()) return false;
+  const Segment& segment = segments_[index_];
+  const Segment& successor = segments_[index_ + 1];
+  return successor.header && successor.number == segment.number.next() &&
+         successor.header->epoch >= segment.header->epoch && successor.header->predecessor_end == end_.end.offset;
+}
+
+Status GroupReader::Replay::end_segment() {
+  window_.reset();
+  if (!problem_.empty()) {
+    is_ended_ = true;
+    return end_here(index_, problem_);
+  }
+  const Segment& next = segments_[++index_];
+  HDB_TRY(check_continues(next.path + ": the segment", next.header->first_sequence, next.header->first_position));
+  end_.end = {next.number, kSegmentHeaderBytes};
+  return {};
 }
 
 // The group that follows one that ends at `predecessor_end`.
-Result<Probe> Replay::probe(Window& window, const Segment& segment, std::uint64_t predecessor_end) {
+Result<Probe> GroupReader::Replay::probe(Window& window, const Segment& segment, std::uint64_t predecessor_end) {
   const std::uint64_t next_block = round_up(predecessor_end, kBlockBytes);
   if (next_block == predecessor_end) return probe_at(window, segment, predecessor_end, predecessor_end);
   Probe here = HDB_TRY(probe_at(window, segment, predecessor_end, predecessor_end));
@@ -278,8 +357,8 @@ Result<Probe> Replay::probe(Window& window, const Segment& segment, std::uint64_
   return there.group ? there : here;
 }
 
-Result<Probe> Replay::probe_at(Window& window, const Segment& segment, std::uint64_t begin,
-                               std::uint64_t predecessor_end) {
+Result<Probe> GroupReader::Replay::probe_at(Window& window, const Segment& segment, std::uint64_t begin,
+                                            std::uint64_t predecessor_end) {
   Probe result;
   result.begin = begin;
   const std::uint64_t room = window.size_bytes() > begin ? window.size_bytes() - begin : 0;
@@ -307,7 +386,7 @@ Result<Probe> Replay::probe_at(Window& window, const Segment& segment, std::uint
   return result;
 }
 
-Status Replay::take(const Segment& segment, const Window& window, const Probe& probe) {
+Result<Group> GroupReader::Replay::take(const Segment& segment, const Window& window, const Probe& probe) {
   const GroupHeader& header = probe.group->header;
   const std::string place = segment.path + ": the group at " + offset_text(probe.begin);
   if (const Status status = check_supported(*probe.group); !status.ok()) return status.in_context(place);
@@ -333,7 +412,6 @@ Status Replay::take(const Segment& segment, const Window& window, const Probe& p
     group.batches.push_back(batch.value());
   }
   if (!group.batches.empty()) {
-    HDB_TRY(visit_(group));
     ++end_.groups;
     end_.batches += group.batches.size();
   }
@@ -343,11 +421,11 @@ Status Replay::take(const Segment& segment, const Window& window, const Probe& p
   end_.durable_end = std::max(end_.durable_end, header.durable_end);
   end_.next_sequence = SequenceNumber(end_.next_sequence.raw() + sequences);
   end_.next_position += events;
-  return {};
+  return group;
 }
 
 // The log ends at end_.end in segments_[index], unless something behind it says that it was durable further.
-Status Replay::end_here(std::size_t index, const std::string& problem) {
+Status GroupReader::Replay::end_here(std::size_t index, const std::string& problem) {
   for (std::size_t later = index; later < segments_.size(); ++later) {
     const Segment& segment = segments_[later];
     std::uint64_t from = end_.end.offset;
@@ -372,13 +450,13 @@ Status Replay::end_here(std::size_t index, const std::string& problem) {
 }
 
 // Looks for what vouches for more than end_.end at each multiple of 8 from `from` on, and counts torn bytes.
-Status Replay::search(const Segment& segment, std::uint64_t from, const std::string& damage) {
+Status GroupReader::Replay::search(const Segment& segment, std::uint64_t from, const std::string& damage) {
   Window window = HDB_TRY(open(segment));
   Window groups = HDB_TRY(open(segment));
   const std::uint64_t size = window.size_bytes();
   std::uint64_t used_end = from;  // behind the last byte that is not zero
   for (std::uint64_t at = from; at < size;) {
-    const ByteView chunk = HDB_TRY(window.view(at, std::min(kWindowBytes, size - at)));
+    const ByteView chunk = HDB_TRY(window.view(at, std::min(kReadBytes, size - at)));
     for (std::size_t index = 0; index < chunk.size(); index += 8) {
       const ByteView word = chunk.subspan(index, std::min<std::size_t>(8, chunk.size() - index));
       std::size_t used = word.size();
@@ -396,7 +474,8 @@ Status Replay::search(const Segment& segment, std::uint64_t from, const std::str
 }
 
 // The durable_end of a valid group at `offset`, if it is above end_.end. The batches need not be intact for that.
-Result<std::optional<LogPoint>> Replay::durable_end_at(Window& window, const Segment& segment, std::uint64_t offset) {
+Result<std::optional<LogPoint>> GroupReader::Replay::durable_end_at(Window& window, const Segment& segment,
+                                                                    std::uint64_t offset) {
   const std::optional<LogPoint> none;
   const std::uint64_t room = window.size_bytes() - offset;
   if (room < kGroupHeaderBytes) return none;
@@ -411,35 +490,41 @@ Result<std::optional<LogPoint>> Replay::durable_end_at(Window& window, const Seg
   return is_valid ? std::optional(header.durable_end) : none;
 }
 
-Status Replay::damaged(const std::string& damage, const std::string& path, std::uint64_t offset,
-                       LogPoint durable_end) const {
+Status GroupReader::Replay::damaged(const std::string& damage, const std::string& path, std::uint64_t offset,
+                                    LogPoint durable_end) const {
   return Status::corruption(damage + "; but " + path + " " + offset_text(offset) +
                             " says that the log was durable up to " + point_text(durable_end) +
                             ", so this is no torn tail: restore the store from a backup");
 }
 
-Status remove_segments(Env& env, const std::string& store, const std::vector<SegmentNumber>& numbers) {
-  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
-    const Status status = env.remove(segment_path(store, *number));
-    if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
-  }
-  return {};
-}
-
-}  // namespace
-
 std::string Group::place(const std::string& store) const {
   return segment_path(store, begin.segment) + ": the group at " + offset_text(begin.offset);
 }
 
+GroupReader::GroupReader(Env& env, const std::string& store, const ReplayStart& start, BatchMemory& memory)
+    : replay_(std::make_unique<Replay>(env, store, start, memory)) {}
+
+GroupReader::~GroupReader() = default;
+
+Result<std::optional<Group>> GroupReader::next() {
+  return replay_->next();
+}
+
+const ReplayEnd& GroupReader::end() const noexcept {
+  return replay_->end();
+}
+
 Result<ReplayEnd> replay(Env& env, const std::string& store, const ReplayStart& start,
                          const std::function<Status(const Group&)>& visit) {
-  return Replay(env, store, start, visit).run();
+  BatchMemory memory(BatchMemory::kRegionBytes);
+  GroupReader reader(env, store, start, memory);
+  while (const std::optional<Group> group = HDB_TRY(reader.next())) HDB_TRY(visit(*group));
+  return reader.end();
 }
 
 Status check_closed(Env& env, const std::string& store, const ReplayStart& start) {
-  const std::function<Status(const Group&)> visit;
-  return Replay(env, store, start, visit).check_closed();
+  BatchMemory memory(BatchMemory::kRegionBytes);
+  return GroupReader::Replay(env, store, start, memory).check_closed();
 }
 
 Status sync_replayed(Env& env, const std::string& store, const ReplayEnd& replayed) {

@@ -17,10 +17,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/batch.h"
+#include "base/batch_memory.h"
 #include "base/ids.h"
 #include "io/env.h"
 #include "wal/format.h"
@@ -34,10 +36,11 @@ struct ReplayStart {
   LogPoint floor;                // everything below is in tables; the end of a group, or at most kSegmentHeaderBytes
   SequenceNumber next_sequence;  // of the first item at or above the floor
   Position next_position = 0;    // of the first event at or above the floor
+  bool will_be_synced = false;   // by sync_replayed() or cut_tail(): the device may begin while the log is read
 };
 
-// A valid group with batches. The batches were decoded (BatchView::decode) and point into `bytes`, which the visitor
-// may keep; it holds up to 1 MiB, or one group if that is larger.
+// A valid group with batches. The batches were decoded (BatchView::decode) and point into `bytes`, which whoever has
+// the group may keep; it holds one region of batch memory, or one group if that is larger.
 struct Group {
   LogPoint begin;
   LogPoint end;
@@ -56,7 +59,7 @@ struct ReplayEnd {
   SequenceNumber next_sequence;
   Position next_position = 0;
   Timestamp last_commit_time{};  // of the groups and marks read; the Unix epoch if there were none
-  std::uint64_t groups = 0;      // that were visited
+  std::uint64_t groups = 0;      // that were read, without marks
   std::uint64_t batches = 0;
   LogPoint durable_end;                      // the highest that manifest, headers and groups vouch for
   bool is_marked = false;                    // the log ends in a mark: nothing durable can be missing
@@ -68,7 +71,28 @@ struct ReplayEnd {
   std::vector<SegmentNumber> below_floor;    // flushed, not yet deleted
 };
 
-// Visits the groups from the floor on, in order. Writes nothing. An error of the visitor ends it and is returned.
+// Reads the groups from the floor on, in order. Writes nothing. Single-owner.
+class GroupReader {
+ public:
+  // Reads into memory of `memory`, which must outlive it, as `env` must.
+  GroupReader(Env& env, const std::string& store, const ReplayStart& start, BatchMemory& memory);
+  ~GroupReader();
+  GroupReader(const GroupReader&) = delete;
+  GroupReader& operator=(const GroupReader&) = delete;
+
+  // Empty when the log has ended. Neither then nor after an error there is a next one.
+  Result<std::optional<Group>> next();
+  // What was found, once next() returned empty.
+  const ReplayEnd& end() const noexcept;
+
+ private:
+  class Replay;
+  friend Status check_closed(Env& env, const std::string& store, const ReplayStart& start);
+
+  const std::unique_ptr<Replay> replay_;
+};
+
+// Visits what a GroupReader reads. An error of the visitor ends it and is returned.
 Result<ReplayEnd> replay(Env& env, const std::string& store, const ReplayStart& start,
                          const std::function<Status(const Group&)>& visit);
 

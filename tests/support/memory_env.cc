@@ -29,6 +29,7 @@ class Reader final : public RandomAccessFile {
     return disk_->read(*file_, path_, offset, destination);
   }
   void forget_cached() const noexcept override {}
+  void start_sync(std::uint64_t, std::uint64_t) const noexcept override {}
   std::uint64_t size_bytes() const noexcept override { return bytes_; }
   const std::string& path() const noexcept override { return path_; }
 
