@@ -57,7 +57,9 @@ Figures pairs_asked_for(const BenchOptions& options) {
 }
 
 Figures asked_for(const BenchOptions& options) {
-  return pairs_asked_for(options).given("writers", options.writers);
+  Figures figures = pairs_asked_for(options).given("writers", options.writers);
+  if (options.in_flight > 1) figures.given("in_flight", options.in_flight);
+  return figures;
 }
 
 Result<RunLabel> label_of(const BenchOptions& options, const RunOptions& run) {

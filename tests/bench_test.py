@@ -58,6 +58,17 @@ def test_kv_ingest_is_verified_under_every_durability(scratch):
         check(result["value_bytes"] == 200, str(result))
 
 
+def test_batches_in_flight_are_verified_and_only_where_they_can_be(scratch):
+    (result,) = objects("kv-ingest", *TINY, "--in-flight", "8", "--durability", "sync", "--dir", scratch)
+    check_result(result, "hdb", 3000)
+    check(result["in_flight"] == 8, str(result))
+    for workload in (["ingest"], ["kv-ingest", "--engine", "leveldb"]):
+        if "leveldb" in workload and "leveldb" not in PEERS:
+            continue
+        done = run(*workload, *TINY, "--in-flight", "8", "--dir", scratch)
+        check(done.returncode == 1 and "--in-flight" in done.stderr, f"exit {done.returncode}: {done.stderr}")
+
+
 def test_a_run_that_gets_not_all_of_its_writers_says_so_in_one_line(scratch):
     gib = 1 << 30
 
