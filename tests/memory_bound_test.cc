@@ -251,7 +251,9 @@ class GatedEnv final : public Env {
     return std::unique_ptr<WritableFile>(std::make_unique<GatedFile>(*this, std::move(file)));
   }
   Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) override { return env_.open(path); }
-  Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override { return env_.create_log(path); }
+  Result<std::unique_ptr<LogFile>> create_log(const std::string& path, LogWrites writes) override {
+    return env_.create_log(path, writes);
+  }
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override { return env_.open_log(path); }
   Result<std::vector<std::string>> list(const std::string& directory) override { return env_.list(directory); }
   Result<bool> exists(const std::string& path) override { return env_.exists(path); }

@@ -136,7 +136,14 @@ struct Stats {
   std::uint64_t torn_tail_bytes_cut = 0;  // unacknowledged or unsynced log bytes left out at open
 };
 
-enum class Notice : std::uint8_t { kFlush, kCompaction, kStall, kTornTail, kError };
+enum class Notice : std::uint8_t {
+  kFlush,
+  kCompaction,
+  kStall,
+  kTornTail,
+  kFallback,  // the system refuses what an option asks for, and the store does without; once in an open
+  kError,
+};
 
 struct Hooks {
   // Called from the engine's threads when something happened; `text` is one line. Must return soon and not call the
@@ -198,8 +205,9 @@ class HDB_EXPORT Engine {
   Status flush();    // memtables to table files; returns when they are durable
   Status compact();  // merges until there is nothing left to merge
   // Makes `directory` a copy of the store as of now, or of a little later, while appends go on: what was appended
-  // before the call is in it. A new directory, or an earlier backup of this store, of which sound tables are kept. Should
-  // it fail or be interrupted, the directory is what it was: run it again. kInvalidArgument if it holds anything else.
+  // before the call is in it. A new directory, or an earlier backup of this store, of which sound tables are kept.
+  // Should it fail or be interrupted, the directory is what it was: run it again. kInvalidArgument if it holds anything
+  // else.
   Result<BackupReport> backup(const std::filesystem::path& directory, BackupMode mode = BackupMode::kLink);
   Stats stats() const;           // all zero after close(), or if memory runs out
   std::string store_id() const;  // a UUID, made at creation; empty if memory runs out
