@@ -233,6 +233,8 @@ Status Writer::begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepar
   return {};
 }
 
+// Submits and waits in one call, so in one thread, as LogFile asks: between two groups the leader, and so the thread
+// that writes, may be another.
 Status Writer::write_at(LogFile& file, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
   const Result<LogFile::Ticket> ticket = file.submit(offset, pieces, is_durable);
   if (!ticket.ok()) return poison(ticket.status());
