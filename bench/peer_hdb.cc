@@ -1,6 +1,8 @@
 #include <optional>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "bench/peer.h"
 
 namespace hdb::bench {
@@ -81,7 +83,13 @@ class HdbPeer : public Peer {
 }  // namespace
 
 Result<std::unique_ptr<Peer>> open_hdb(const PeerSettings& settings) {
-  std::unique_ptr<Engine> engine = HDB_TRY(Engine::open(settings.directory, settings.options));
+  // Figures of pwrite must not pass for those of a ring.
+  Hooks hooks;
+  hooks.listener = [](Notice notice, std::string_view text) {
+    if (notice == Notice::kFallback) fmt::print(stderr, "hdb-bench: {}\n", text);
+  };
+  std::unique_ptr<Engine> engine =
+      HDB_TRY(Engine::open(settings.directory, settings.options, OpenMode::kOpenOrCreate, std::move(hooks)));
   const Keyspace keyspace = HDB_TRY(engine->keyspace("bench"));
   return std::unique_ptr<Peer>(std::make_unique<HdbPeer>(std::move(engine), keyspace));
 }

@@ -311,6 +311,7 @@ Status Store::log_group(const Admitted& admitted, bool is_durable) {
     return logged_but_not_applied();
   }
   last_commit_time_ = commit_time;
+  tell_log_fallback();
   counters_.log_groups.fetch_add(1, std::memory_order_relaxed);
   return {};
 }

@@ -381,6 +381,7 @@ Status Store::start_log(const compaction::Recovered& recovered) {
   start.epoch = epoch_;
   start.segment = SegmentNumber(1);
   start.segment_bytes = options_.log_segment_bytes;
+  start.writes = options_.log_writes;
   LogPoint floor = recovered.state.log_floor;
   const std::optional<wal::ReplayEnd> end = HDB_TRY(replay_log(recovered));
   HDB_TRY(begin_manifest(recovered));
@@ -402,6 +403,7 @@ Status Store::start_log(const compaction::Recovered& recovered) {
   log_ = HDB_TRY(wal::Writer::create(env_, directory_, start));
   durable_position_end_.store(next_position_, std::memory_order_release);
   active_log_bytes_ = log_->live_bytes();
+  tell_log_fallback();
   bool is_replayed = false;
   {
     MutexLock lock(state_mutex_);

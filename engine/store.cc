@@ -85,6 +85,17 @@ void Store::notify(Notice notice, std::string_view text) const noexcept {
   }
 }
 
+void Store::tell_log_fallback() noexcept {
+  if (is_log_fallback_told_) return;
+  try {
+    const std::string fallback = log_->fallback();
+    if (fallback.empty()) return;
+    notify(Notice::kFallback, fallback);
+    is_log_fallback_told_ = true;
+  } catch (...) {  // there may be memory for the line after the next group
+  }
+}
+
 void Store::note_first_error(const Status& error) noexcept {
   {
     MutexLock lock(state_mutex_);

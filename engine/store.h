@@ -259,6 +259,7 @@ class Store : public std::enable_shared_from_this<Store> {
   std::shared_ptr<ReadView> make_view() HDB_EXCLUDES(state_mutex_);
   void publish_view(std::shared_ptr<ReadView> view) HDB_REQUIRES(state_mutex_);
   void notify(Notice notice, std::string_view text) const noexcept;
+  void tell_log_fallback() noexcept HDB_REQUIRES(log_mutex_);
   void collect_garbage() noexcept;
   void note_first_error(const Status& error) noexcept;
 
@@ -307,6 +308,7 @@ class Store : public std::enable_shared_from_this<Store> {
   RecentIds recent_ids_ HDB_GUARDED_BY(log_mutex_);
   Admitted admitted_ HDB_GUARDED_BY(log_mutex_);                   // of the group being written; kept for its memory
   std::uint64_t active_log_bytes_ HDB_GUARDED_BY(log_mutex_) = 0;  // written since the active memtable began
+  bool is_log_fallback_told_ HDB_GUARDED_BY(log_mutex_) = false;
   std::optional<std::chrono::nanoseconds> timer_due_ HDB_GUARDED_BY(log_mutex_);  // the next timer set; empty: none
   std::chrono::nanoseconds last_append_ HDB_GUARDED_BY(log_mutex_){0};
   std::optional<std::chrono::nanoseconds> place_checked_ HDB_GUARDED_BY(log_mutex_);

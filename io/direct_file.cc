@@ -66,7 +66,10 @@ class DirectFile final : public WritableFile {
     Filled& full = buffers_[current_];
     full.offset = written_;
     const ByteView bytes(full.bytes.data(), kBufferBytes);
-    full.is_under_way = is_direct_ && ring_->submit(file_.number(), full.offset, bytes, current_);
+    const iovec piece{full.bytes.data(), kBufferBytes};
+    full.is_under_way =
+        is_direct_ &&
+        ring_->submit({.file = file_.number(), .offset = full.offset, .pieces = {&piece, 1}, .tag = current_}) > 0;
     if (!full.is_under_way) HDB_TRY(write_cached(full.offset, bytes));
     written_ += kBufferBytes;
     filled_ = 0;
@@ -81,10 +84,9 @@ class DirectFile final : public WritableFile {
     filled.is_under_way = false;
     if (done.result == static_cast<int>(kBufferBytes)) return {};
     // Refused, not failed: some file systems take the flag and no direct write, some kernels have rings that lack it,
-    // some policies forbid it to rings.
-    const bool is_refused = done.result == -EINVAL || done.result == -EOPNOTSUPP || done.result == -EAGAIN ||
-                            done.result == -EPERM || done.result == -EACCES;
-    if (done.result < 0 && !is_refused) return system_error(path_, at_byte("write", filled.offset), -done.result);
+    // some policies forbid it to rings. A signal may have come before the write began.
+    const bool is_undone = WriteRing::is_refused(done.result) || done.result == -EINTR;
+    if (done.result < 0 && !is_undone) return system_error(path_, at_byte("write", filled.offset), -done.result);
     const auto taken = static_cast<std::size_t>(std::max(0, done.result));
     return write_cached(filled.offset + taken, ByteView(filled.bytes.data(), kBufferBytes).subspan(taken));
   }

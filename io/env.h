@@ -61,16 +61,20 @@ class LogFile {
   virtual Status zero(std::uint64_t begin, std::uint64_t end) = 0;
   // Starts writing the pieces as one run at `offset`, below what was prepared; zeros may follow up to the next multiple
   // of 4096, if that was prepared. With `is_durable` the write counts as done only when it is on the device. Where
-  // offset, and address and size of every piece, are multiples of 4096, nothing need be copied. The pieces must live
-  // until wait().
+  // offset, and address and size of every piece, are multiples of 4096, nothing need be copied. The bytes of the pieces
+  // must live until wait(). Writes under way at the same time may be done in any order: they must not overlap.
   virtual Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) = 0;
   // Returns when the write is done, with the bytes written: fewer than submitted where the device took no more, and
-  // then nobody will write the rest. Each ticket once.
+  // then nobody will write the rest. Each ticket once, in the thread that submitted it: what a thread has under way
+  // ends with it. While anything is under way no other thread submits.
   virtual Result<std::uint64_t> wait(Ticket ticket) = 0;
   // Makes every waited-for write durable. Never retried after an error.
   virtual Status sync() = 0;
   virtual Status truncate(std::uint64_t bytes) = 0;
   virtual Status close() = 0;
+  // Why writes go another way than create_log() was asked for, and which, in one line; empty: they do not. It may come
+  // with any write, and stays.
+  virtual std::string fallback() const { return {}; }
   virtual const std::string& path() const noexcept = 0;
 };
 
@@ -93,7 +97,8 @@ class Env {
   // kNotFound if it does not exist.
   virtual Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) = 0;
   // A new log file, empty; kIoError if one exists.
-  virtual Result<std::unique_ptr<LogFile>> create_log(const std::string& path) = 0;
+  virtual Result<std::unique_ptr<LogFile>> create_log(const std::string& path, LogWrites writes) = 0;
+  Result<std::unique_ptr<LogFile>> create_log(const std::string& path) { return create_log(path, LogWrites::kAuto); }
   // An existing log file, for truncating.
   virtual Result<std::unique_ptr<LogFile>> open_log(const std::string& path) = 0;
   // Names in the directory, sorted, without "." and ".."; kNotFound if it does not exist.

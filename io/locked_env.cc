@@ -47,9 +47,9 @@ Result<std::unique_ptr<WritableFile>> LockedEnv::create(const std::string& path,
   return env_.create(path, writes);
 }
 
-Result<std::unique_ptr<LogFile>> LockedEnv::create_log(const std::string& path) {
+Result<std::unique_ptr<LogFile>> LockedEnv::create_log(const std::string& path, LogWrites writes) {
   HDB_TRY(check_lock());
-  return env_.create_log(path);
+  return env_.create_log(path, writes);
 }
 
 Result<std::unique_ptr<LogFile>> LockedEnv::open_log(const std::string& path) {

@@ -31,7 +31,8 @@ class LockedEnv final : public Env {
   using Env::create;
   Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override;
   Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) override { return env_.open(path); }
-  Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override;
+  using Env::create_log;
+  Result<std::unique_ptr<LogFile>> create_log(const std::string& path, LogWrites writes) override;
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& directory) override { return env_.list(directory); }
   Result<bool> exists(const std::string& path) override { return env_.exists(path); }

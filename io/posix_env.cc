@@ -205,10 +205,10 @@ class PosixEnv final : public Env {
     return std::unique_ptr<RandomAccessFile>(std::make_unique<PosixRandomAccessFile>(std::move(file), path, bytes));
   }
 
-  Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override {
+  Result<std::unique_ptr<LogFile>> create_log(const std::string& path, LogWrites writes) override {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_CREAT | O_EXCL));
     try {
-      return make_posix_log_file(std::move(file), path, 0);
+      return make_posix_log_file(std::move(file), path, 0, writes);
     } catch (...) {  // no memory: who tries again must not find the file there
       ::unlink(path.c_str());
       throw;
@@ -218,7 +218,7 @@ class PosixEnv final : public Env {
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override {
     FileDescriptor file = HDB_TRY(open_file(path, O_RDWR | O_NOFOLLOW));
     const std::uint64_t bytes = HDB_TRY(regular_file_bytes(file, path));
-    return make_posix_log_file(std::move(file), path, bytes);
+    return make_posix_log_file(std::move(file), path, bytes, LogWrites::kAuto);
   }
 
   Result<std::vector<std::string>> list(const std::string& directory) override {

@@ -16,6 +16,10 @@ namespace hdb {
 
 // The error `error` (an errno) of `operation` on `path`.
 Status system_error(const std::string& path, std::string_view operation, int error);
+// Whether `error` (an errno) of a write says that the system has no such way of writing here, and not that it failed.
+constexpr bool is_refusal(int error) noexcept {
+  return error == EINVAL || error == EOPNOTSUPP || error == EAGAIN;
+}
 // "write at byte 4096"
 std::string at_byte(std::string_view operation, std::uint64_t offset);
 

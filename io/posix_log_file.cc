@@ -1,13 +1,19 @@
 // Two kinds of writes go past the page cache (O_DIRECT): small durable ones, from a buffer that is aligned for it (on a
 // device that takes 35 us for such a write and its flush, the way through the page cache takes 50), and those whose
 // pieces are aligned, as they lie, where that is not slower than a copy into the page cache.
+//
+// With a ring, what takes time goes on in the background until it is waited for. Whatever the ring does not take, or
+// leaves undone, is written by calls, as all is without one: so errors read the same.
 #include "io/posix_log_file.h"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <climits>
 #include <cstring>
 #include <limits>
+#include <list>
+#include <system_error>
 #include <vector>
 
 #include <fcntl.h>
@@ -16,12 +22,16 @@
 
 #include "base/seeded_defect.h"
 #include "io/aligned_buffer.h"
+#include "io/write_ring.h"
 
 namespace hdb {
 
 namespace {
 
 constexpr std::uint64_t kDirectBytesMax = 256u << 10;   // more is not copied
+constexpr std::uint64_t kRingBytesMin = 64u << 10;      // less is in the page cache before a ring has begun
+constexpr std::uint64_t kRingBytesMax = 1u << 30;       // of one write; the system takes no more than 2 GiB
+constexpr unsigned kRingCompletionsMax = 16;            // of eight durable writes
 constexpr std::uint64_t kPrepareStepBytes = 16u << 20;  // a signal undoes an fallocate that is under way
 
 // Whether they can be written past the page cache from where they are.
@@ -56,11 +66,18 @@ class FasterWay {
   std::uint32_t writes_ = 0;
 };
 
-// Writes when submitted, so a ticket is always done when it is waited for.
+// Writes when submitted, but what a ring has taken. Single-owner, and with a ring of one thread from submit() to
+// wait().
 class PosixLogFile final : public LogFile {
  public:
-  PosixLogFile(FileDescriptor file, std::string path, std::uint64_t bytes) noexcept
-      : file_(std::move(file)), path_(std::move(path)), prepared_(bytes) {}
+  // `ring` null: without one; `ring_error`, an errno, says why although one was asked for.
+  PosixLogFile(FileDescriptor file, std::string path, std::uint64_t bytes, std::unique_ptr<WriteRing> ring,
+               int ring_error) noexcept
+      : file_(std::move(file)),
+        path_(std::move(path)),
+        prepared_(bytes),
+        ring_(std::move(ring)),
+        refusal_{"set up", ring_error} {}
 
   Result<std::uint64_t> prepare(std::uint64_t bytes) override {
     const std::uint64_t before = prepared_;
@@ -86,32 +103,28 @@ class PosixLogFile final : public LogFile {
   }
 
   Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) override {
-    std::uint64_t bytes = 0;
-    for (const ByteView piece : pieces) bytes += piece.size();
-    HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
-    done_.reserve(done_.size() + 1);  // what is written cannot be taken back for want of memory
-    const bool is_at_block = offset % kDirectAlignment == 0 && round_up_to_direct(bytes) <= prepared_ - offset;
-    if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
-      HDB_TRY(write_durably(offset, is_aligned(pieces) ? pieces[0] : copied(pieces, bytes)));
-    } else {
-      if (is_at_block && is_aligned(pieces)) {
-        HDB_TRY(write_aligned(offset, pieces[0], is_durable));
-      } else {
-        HDB_TRY(write_at(file_, path_, offset, pieces));
-      }
-      if (is_durable) HDB_TRY(sync_file(file_, path_));
-    }
+    // What is written, or under way, cannot be taken back for want of memory: all of that comes first.
+    std::list<Write> made;
+    if (spare_.empty()) spare_.emplace_back();
+    made.splice(made.end(), spare_, spare_.begin());
+    Write& write = made.front();
+    plan(write, offset, pieces, is_durable);
+    if (!start(write)) HDB_TRY(write_by_calls(write));
     if (!HDB_SEEDED(give_a_ticket_twice) || last_ticket_ == 0) ++last_ticket_;
-    done_.push_back({last_ticket_, bytes});
+    write.ticket = last_ticket_;
+    writes_.splice(writes_.end(), made);
     return last_ticket_;
   }
 
   Result<std::uint64_t> wait(Ticket ticket) override {
     const auto found =
-        std::find_if(done_.begin(), done_.end(), [ticket](const Done& done) { return done.ticket == ticket; });
-    HDB_CHECK(found != done_.end());
+        std::find_if(writes_.begin(), writes_.end(), [ticket](const Write& write) { return write.ticket == ticket; });
+    HDB_CHECK(found != writes_.end());
+    while (found->under_way > 0) take_completion();
+    const Status status = found->is_done ? Status() : settle(*found);
     const std::uint64_t bytes = found->bytes;
-    done_.erase(found);
+    spare_.splice(spare_.begin(), writes_, found);
+    HDB_TRY(Status(status));
     return bytes;
   }
 
@@ -129,14 +142,44 @@ class PosixLogFile final : public LogFile {
     return close_file(file_, path_);
   }
   const std::string& path() const noexcept override { return path_; }
+  std::string fallback() const override {
+    if (refusal_.error == 0) return {};
+    return path_ + ": written by pwrite, not by io_uring: " + refusal_.operation + ": " +
+           std::generic_category().message(refusal_.error) +
+           "; let the process use io_uring (sysctl kernel.io_uring_disabled, the sandbox's profile), or set log_writes "
+           "to pwrite";
+  }
 
  private:
   enum LargeWay : FasterWay::Way { kCached, kDirect };
   enum SmallWay : FasterWay::Way { kSyncAfter, kSyncWith };
 
-  struct Done {
-    Ticket ticket;
-    std::uint64_t bytes;
+  // From submit() to wait(); its address stays.
+  struct Write {
+    Ticket ticket = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;       // as submitted
+    std::vector<ByteView> pieces;  // as written: with zeros up to the end of a block, if that
+    AlignedBuffer copy;            // the pieces point to it, or to the caller's bytes
+    bool is_direct = false;
+    WriteRing::Sync sync = WriteRing::Sync::kNone;
+    bool is_done = false;  // on the way it took; else the ring's completions say how it ended
+    // Which ways are compared by it, if any.
+    FasterWay* ways = nullptr;
+    FasterWay::Way way = 0;
+    std::uint64_t units = 0;
+    std::chrono::steady_clock::time_point began;
+    // Of the ring.
+    std::vector<iovec> ring_pieces;
+    unsigned under_way = 0;  // completions to come
+    int result = 0;
+    int sync_result = 0;
+  };
+
+  // Why the ring is not used (an errno), and what of it was refused.
+  struct RingRefusal {
+    const char* operation;
+    int error;
   };
 
   Status prepare_step(std::uint64_t bytes) {
@@ -176,70 +219,177 @@ class PosixLogFile final : public LogFile {
     return true;
   }
 
-  Status write_aligned(std::uint64_t offset, ByteView piece, bool is_durable) {
-    const FasterWay::Way way = is_durable ? kDirect : large_.next();
-    const auto began = std::chrono::steady_clock::now();
-    if (way == kDirect && open_direct()) {
-      HDB_TRY(write_directly(offset, piece, 0));
-    } else {
-      HDB_TRY(write_at(file_, path_, offset, {&piece, 1}));
+  // Which way the write goes.
+  void plan(Write& write, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
+    std::uint64_t bytes = 0;
+    for (const ByteView piece : pieces) bytes += piece.size();
+    HDB_CHECK(offset <= prepared_ && bytes <= prepared_ - offset);
+    write.offset = offset;
+    write.bytes = bytes;
+    write.is_direct = write.is_done = false;
+    write.sync = is_durable ? WriteRing::Sync::kAfter : WriteRing::Sync::kNone;
+    write.ways = nullptr;
+    write.began = std::chrono::steady_clock::now();
+    const bool is_at_block = offset % kDirectAlignment == 0 && round_up_to_direct(bytes) <= prepared_ - offset;
+    if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
+      write.pieces.assign(1, is_aligned(pieces) ? pieces[0] : copied(pieces, bytes, write.copy));
+      write.is_direct = true;
+      compare(write, small_, 1);
+      if (write.way == kSyncWith) write.sync = WriteRing::Sync::kWith;
+      return;
     }
-    large_.note(way, piece.size(), began);
-    return {};
+    write.pieces.assign(pieces.begin(), pieces.end());
+    if (!is_at_block || !is_aligned(pieces)) return;
+    if (!is_durable) compare(write, large_, bytes);
+    write.is_direct = (is_durable || write.way == kDirect) && open_direct();
+  }
+
+  static void compare(Write& write, FasterWay& ways, std::uint64_t units) noexcept {
+    write.ways = &ways;
+    write.way = ways.next();
+    write.units = units;
   }
 
   // In the buffer, with zeros up to the end of the last block.
-  ByteView copied(std::span<const ByteView> pieces, std::uint64_t bytes) {
+  static ByteView copied(std::span<const ByteView> pieces, std::uint64_t bytes, AlignedBuffer& buffer) {
     const std::uint64_t whole_bytes = round_up_to_direct(bytes);
-    buffer_.reserve(whole_bytes);
-    std::byte* end = buffer_.data();
+    buffer.reserve(whole_bytes);
+    std::byte* end = buffer.data();
     for (const ByteView piece : pieces) {
       if (!piece.empty()) std::memcpy(end, piece.data(), piece.size());
       end += piece.size();
     }
-    std::memset(end, 0, static_cast<std::size_t>(buffer_.data() + whole_bytes - end));
-    return {buffer_.data(), whole_bytes};
+    std::memset(end, 0, static_cast<std::size_t>(buffer.data() + whole_bytes - end));
+    return {buffer.data(), whole_bytes};
   }
 
-  Status write_durably(std::uint64_t offset, ByteView whole) {
-    const FasterWay::Way way = small_.next();
-    const auto began = std::chrono::steady_clock::now();
-    HDB_TRY(write_directly(offset, whole, way == kSyncWith ? RWF_DSYNC : 0));
-    if (way == kSyncAfter || !is_direct()) HDB_TRY(sync_file(file_, path_));
-    small_.note(way, 1, began);
+  // Whether the ring has it now.
+  bool start(Write& write) {
+    const bool takes_time = write.sync != WriteRing::Sync::kNone || write.bytes >= kRingBytesMin;
+    if (ring_ == nullptr || refusal_.error != 0 || !takes_time) return false;
+    if (write.pieces.size() > IOV_MAX || write.bytes > kRingBytesMax) return false;
+    write.ring_pieces.clear();
+    for (const ByteView piece : write.pieces) {
+      write.ring_pieces.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
+    }
+    // Without a completion, as if the write had not been whole.
+    write.sync_result = -ECANCELED;
+    write.under_way = ring_->submit({.file = (write.is_direct ? direct_ : file_).number(),
+                                     .offset = write.offset,
+                                     .pieces = write.ring_pieces,
+                                     .tag = reinterpret_cast<std::uintptr_t>(&write),
+                                     .sync = write.sync,
+                                     .is_in_background = !write.is_direct});
+    if (ring_->error() != 0) refusal_ = {"submit", ring_->error()};
+    return write.under_way > 0;
+  }
+
+  // Of any write that the ring has.
+  void take_completion() noexcept {
+    const WriteRing::Done done = ring_->wait();
+    auto& write = *reinterpret_cast<Write*>(static_cast<std::uintptr_t>(done.tag));
+    (done.is_sync ? write.sync_result : write.result) = done.result;
+    --write.under_way;
+  }
+
+  // Of a write that the ring is done with.
+  Status settle(Write& write) {
+    if (WriteRing::is_refused(write.result) || write.result == -EINTR) {
+      const int error = -write.result;
+      const bool was_direct = write.is_direct;
+      HDB_TRY(write_by_calls(write));
+      // Unless it was the way past the page cache that was refused, the same call is done without a ring.
+      if (error != EINTR && was_direct == write.is_direct) refusal_ = {"write", error};
+      return {};
+    }
+    if (WriteRing::is_refused(write.sync_result)) refusal_ = {"sync", -write.sync_result};
+    ssize_t written = write.result;
+    if (written >= 0 && HDB_SEEDED(lose_what_a_short_completion_left)) {
+      written = static_cast<ssize_t>(bytes_of_pieces(write));
+    }
+    const bool is_forgotten = write.sync_result == -ECANCELED && HDB_SEEDED(take_a_canceled_sync_for_done);
+    return finish(write, written, is_forgotten ? 0 : write.sync_result);
+  }
+
+  // Returns when it is done.
+  Status write_by_calls(Write& write) {
+    ssize_t written = 0;
+    write.is_direct = write.is_direct && is_direct();
+    if (write.is_direct) {
+      const ByteView piece = write.pieces.front();
+      const iovec whole{const_cast<std::byte*>(piece.data()), piece.size()};
+      const int flags = write.sync == WriteRing::Sync::kWith ? RWF_DSYNC : 0;
+      written = uninterrupted(
+          [&] { return ::pwritev2(direct_.number(), &whole, 1, static_cast<off_t>(write.offset), flags); });
+      if (written < 0) written = -errno;
+      if (written < 0 && is_refusal(static_cast<int>(-written))) {
+        direct_ = FileDescriptor();  // a file system may take the flag and refuse the write
+        write.is_direct = false;
+        written = 0;
+      }
+    }
+    return finish(write, written, -ECANCELED);
+  }
+
+  // Writes what is left after `written` bytes (or -errno), through the page cache, and syncs unless `sync_result` (0 or
+  // -errno) says that this is done or failed.
+  Status finish(Write& write, ssize_t written, int sync_result) {
+    if (written < 0) return system_error(path_, at_byte("write", write.offset), static_cast<int>(-written));
+    const auto done = static_cast<std::uint64_t>(written);
+    const bool is_whole = done == bytes_of_pieces(write);
+    if (!is_whole) HDB_TRY(write_from(write, done));
+    const bool came_with_it = is_whole && write.is_direct && write.sync == WriteRing::Sync::kWith;
+    if (write.sync != WriteRing::Sync::kNone && !came_with_it) HDB_TRY(sync_after(sync_result));
+    if (write.ways != nullptr) write.ways->note(write.way, write.units, write.began);
+    write.is_done = true;
     return {};
   }
 
-  bool is_direct() const noexcept { return direct_.number() >= 0; }
-
-  // Through the page cache if it must be: is_direct() is false then.
-  Status write_directly(std::uint64_t offset, ByteView piece, int flags) {
-    const iovec whole{const_cast<std::byte*>(piece.data()), piece.size()};
-    const ssize_t written =
-        uninterrupted([&] { return ::pwritev2(direct_.number(), &whole, 1, static_cast<off_t>(offset), flags); });
-    if (written == static_cast<ssize_t>(piece.size())) return {};
-    const bool is_refused = written < 0 && (errno == EINVAL || errno == EOPNOTSUPP);
-    if (written < 0 && !is_refused) return system_error(path_, at_byte("write", offset), errno);
-    direct_ = FileDescriptor();  // a file system may take the flag and refuse the write
-    return write_at(file_, path_, offset, {&piece, 1}).status();
+  static std::uint64_t bytes_of_pieces(const Write& write) noexcept {
+    std::uint64_t bytes = 0;
+    for (const ByteView piece : write.pieces) bytes += piece.size();
+    return bytes;
   }
+
+  Status write_from(Write& write, std::uint64_t done) {
+    std::size_t left = done;
+    std::size_t first = 0;
+    while (left > 0 && left >= write.pieces[first].size()) left -= write.pieces[first++].size();
+    if (left > 0) write.pieces[first] = write.pieces[first].subspan(left);
+    return write_at(file_, path_, write.offset + done, std::span(write.pieces).subspan(first)).status();
+  }
+
+  // A sync that a ring did not begin is nobody's yet; one that failed is never tried again.
+  Status sync_after(int sync_result) {
+    if (sync_result == 0) return {};
+    const bool was_not_begun = sync_result == -ECANCELED || sync_result == -EINTR || WriteRing::is_refused(sync_result);
+    return was_not_begun ? sync_file(file_, path_) : system_error(path_, "sync", -sync_result);
+  }
+
+  bool is_direct() const noexcept { return direct_.number() >= 0; }
 
   FileDescriptor file_;
   std::string path_;
   std::uint64_t prepared_;  // the size of the file
   FileDescriptor direct_;   // the same file, opened with O_DIRECT; none: not yet, or refused
   bool is_direct_refused_ = false;
-  AlignedBuffer buffer_;
   FasterWay large_;  // kCached or kDirect, of large writes that nobody needs on the device yet
   FasterWay small_;  // kSyncAfter or kSyncWith, of small durable ones
   Ticket last_ticket_ = 0;
-  std::vector<Done> done_;  // not waited for yet
+  std::list<Write> writes_;          // not waited for yet
+  std::list<Write> spare_;           // their memory, for later ones
+  std::unique_ptr<WriteRing> ring_;  // null: none; destroyed before the writes it has
+  RingRefusal refusal_;
 };
 
 }  // namespace
 
-std::unique_ptr<LogFile> make_posix_log_file(FileDescriptor file, std::string path, std::uint64_t bytes) {
-  return std::make_unique<PosixLogFile>(std::move(file), std::move(path), bytes);
+std::unique_ptr<LogFile> make_posix_log_file(FileDescriptor file, std::string path, std::uint64_t bytes,
+                                             LogWrites writes) {
+  const bool asks_for_ring = writes == LogWrites::kIoUring;
+  std::unique_ptr<WriteRing> ring = asks_for_ring ? WriteRing::create(kRingCompletionsMax) : nullptr;
+  const int ring_error = asks_for_ring && ring == nullptr ? errno : 0;
+  return std::make_unique<PosixLogFile>(std::move(file), std::move(path), bytes, std::move(ring), ring_error);
 }
 
 }  // namespace hdb

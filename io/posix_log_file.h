@@ -11,6 +11,7 @@
 namespace hdb {
 
 // `bytes`: the size of the file, which is open for reading and writing.
-std::unique_ptr<LogFile> make_posix_log_file(FileDescriptor file, std::string path, std::uint64_t bytes);
+std::unique_ptr<LogFile> make_posix_log_file(FileDescriptor file, std::string path, std::uint64_t bytes,
+                                             LogWrites writes);
 
 }  // namespace hdb

@@ -2,11 +2,13 @@
 // may do in a crash.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <set>
 #include <thread>
@@ -54,6 +56,23 @@ void on_each_env(const std::function<void(Env&, const std::string& directory)>& 
     MemoryEnv env;
     REQUIRE(env.create_directory("store").ok());
     promise(env, "store");
+  }
+}
+
+// Runs the promise on the log files of each Env, in each way that they are written.
+void on_each_log(const std::function<void(Env&, const std::string& directory, LogWrites)>& promise) {
+  SUBCASE("operating system, by calls") {
+    const TemporaryDirectory directory;
+    promise(posix_env(), directory.path(), LogWrites::kPwrite);
+  }
+  SUBCASE("operating system, by a ring") {
+    const TemporaryDirectory directory;
+    promise(posix_env(), directory.path(), LogWrites::kIoUring);
+  }
+  SUBCASE("memory") {
+    MemoryEnv env;
+    REQUIRE(env.create_directory("store").ok());
+    promise(env, "store", LogWrites::kAuto);
   }
 }
 
@@ -186,13 +205,13 @@ TEST_CASE("names are listed in order, directories too, and follow rename and rem
 }
 
 TEST_CASE("prepared log space reads as zero, keeps what is there, and takes writes anywhere below it") {
-  on_each_env([](Env& env, const std::string& directory) {
+  on_each_log([](Env& env, const std::string& directory, LogWrites writes) {
     const std::string path = directory + "/000001.wal";
     const Buffer first = pattern(5000, 1), second = pattern(70'000, 2);
     {
-      const auto log = env.create_log(path);
+      const auto log = env.create_log(path, writes);
       REQUIRE(log.ok());
-      CHECK(env.create_log(path).status().code() == StatusCode::kIoError);
+      CHECK(env.create_log(path, writes).status().code() == StatusCode::kIoError);
       CHECK(log.value()->prepare(8192).value() == 8192);
       CHECK(log.value()->prepare(8192).value() == 0);
       CHECK(log.value()->prepare(100).value() == 0);
@@ -229,12 +248,12 @@ TEST_CASE("prepared log space reads as zero, keeps what is there, and takes writ
 }
 
 TEST_CASE("a durable write to the log is whole, whatever its size and place, and so is what lies around it") {
-  on_each_env([](Env& env, const std::string& directory) {
+  on_each_log([](Env& env, const std::string& directory, LogWrites writes) {
     const std::string path = directory + "/000001.wal";
     constexpr std::uint64_t kBytes = 2u << 20;
     constexpr std::uint64_t kBlock = 4096;
     Buffer expected(kBytes);
-    const auto log = env.create_log(path).value();
+    const auto log = env.create_log(path, writes).value();
     REQUIRE(log->prepare(kBytes).ok());
     std::uint64_t offset = 0;
     std::uint64_t number = 0;
@@ -255,12 +274,85 @@ TEST_CASE("a durable write to the log is whole, whatever its size and place, and
   });
 }
 
+TEST_CASE("any number of log writes may be under way, and are waited for in any order") {
+  on_each_log([](Env& env, const std::string& directory, LogWrites writes) {
+    constexpr std::uint64_t kSlotBytes = 512u << 10;
+    constexpr std::size_t kWrites = 40;  // more than a ring has room for
+    const std::string path = directory + "/000001.wal";
+    const auto log = env.create_log(path, writes).value();
+    REQUIRE(log->prepare(kWrites * kSlotBytes).ok());
+    Random random(7);
+    Buffer expected(kWrites * kSlotBytes);
+    std::vector<Buffer> contents;
+    std::vector<std::vector<ByteView>> pieces(kWrites);
+    std::vector<LogFile::Ticket> tickets;
+    for (std::size_t number = 0; number < kWrites; ++number) {
+      const Buffer& content = contents.emplace_back(pattern(1 + random() % kSlotBytes, number));
+      const std::size_t cut = random() % content.size();
+      pieces[number] = {ByteView(content).first(cut), ByteView(content).subspan(cut)};
+      const std::uint64_t offset = number * kSlotBytes;
+      tickets.push_back(log->submit(offset, pieces[number], random() % 2 == 0).value());
+      std::copy(content.begin(), content.end(), expected.begin() + static_cast<std::ptrdiff_t>(offset));
+    }
+    std::vector<std::size_t> order(kWrites);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::shuffle(order.begin(), order.end(), random);
+    for (const std::size_t number : order) CHECK(log->wait(tickets[number]).value() == contents[number].size());
+    CHECK(std::set<LogFile::Ticket>(tickets.begin(), tickets.end()).size() == kWrites);
+    CHECK(equal_bytes(read_file(env, path, expected.size()).value(), expected));
+  });
+}
+
+TEST_CASE("threads take turns at a log, each from submitting to waiting, and what they wrote outlives them") {
+  on_each_log([](Env& env, const std::string& directory, LogWrites writes) {
+    const std::string path = directory + "/000001.wal";
+    constexpr std::uint64_t kWriteBytes = 100'000;
+    constexpr std::size_t kThreads = 20;
+    const auto log = env.create_log(path, writes).value();
+    REQUIRE(log->prepare(kThreads * kWriteBytes).ok());
+    Buffer expected;
+    for (std::size_t number = 0; number < kThreads; ++number) {
+      const Buffer content = pattern(kWriteBytes, number);
+      Status status;
+      std::thread([&] {
+        const ByteView piece = content;
+        const auto ticket = log->submit(expected.size(), {&piece, 1}, number % 2 == 0);
+        status = ticket.ok() ? log->wait(ticket.value()).status() : ticket.status();
+      }).join();
+      REQUIRE_MESSAGE(status.ok(), status.message());
+      append(expected, bytes_of(content));
+    }
+    CHECK(equal_bytes(read_file(env, path, expected.size()).value(), expected));
+  });
+}
+
+TEST_CASE("a forked child that lets go of a log does not take what the parent's writes completed with") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/000001.wal";
+  const Buffer content = pattern(1u << 20, 1);
+  const ByteView piece = content;
+  auto log = posix_env().create_log(path, LogWrites::kIoUring).value();
+  REQUIRE(log->prepare(content.size()).ok());
+  const LogFile::Ticket ticket = log->submit(0, {&piece, 1}, true).value();
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    log.reset();
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(log->wait(ticket).value() == content.size());
+  CHECK(equal_bytes(read_file(posix_env(), path, content.size()).value(), content));
+}
+
 TEST_CASE("aligned bytes written to the log are whole, durable or not, past the page cache or with it") {
-  on_each_env([](Env& env, const std::string& directory) {
+  on_each_log([](Env& env, const std::string& directory, LogWrites writes) {
     const std::string path = directory + "/000001.wal";
     constexpr std::uint64_t kWrites = 100;  // so many that each way is tried
     constexpr std::uint64_t kWriteBytes = 3 * BatchMemory::kAlignment;
-    const auto log = env.create_log(path).value();
+    const auto log = env.create_log(path, writes).value();
     REQUIRE(log->prepare(kWrites * kWriteBytes).ok());
     BatchMemory memory(0);
     Buffer expected;
@@ -302,10 +394,10 @@ TEST_CASE("a file written past the page cache has the bytes that were appended, 
 }
 
 TEST_CASE("zeros are written over a part of the log and nothing else") {
-  on_each_env([](Env& env, const std::string& directory) {
+  on_each_log([](Env& env, const std::string& directory, LogWrites writes) {
     const std::string path = directory + "/000001.wal";
     Buffer expected = pattern(20'000, 3);
-    const auto log = env.create_log(path).value();
+    const auto log = env.create_log(path, writes).value();
     REQUIRE(log->prepare(3u << 20).ok());
     REQUIRE(write_log(*log, 0, expected, false).ok());
     expected.resize(3u << 20);

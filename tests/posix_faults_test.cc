@@ -2,6 +2,7 @@
 // and written is right to the byte, or the call fails with the reason. The linker puts the faults below PosixEnv.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/batch_memory.h"
 #include "io/env.h"
 #include "io/file_name.h"
 #include "io/write_ring.h"
@@ -109,6 +111,64 @@ Status use_everything(const std::string& directory, ByteView content, std::uint6
 
 std::string text_of(int error) {
   return std::generic_category().message(error);
+}
+
+bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+// Runs the promise on each way that the log is written.
+void on_each_log(const std::function<void(LogWrites writes)>& promise) {
+  SUBCASE("log written by calls") {
+    promise(LogWrites::kPwrite);
+  }
+  SUBCASE("log written by a ring") {
+    if (WriteRing::create(1) == nullptr) return skip("the system refuses io_uring: the log is written by calls");
+    promise(LogWrites::kIoUring);
+  }
+}
+
+constexpr std::uint64_t kLogBytes = 3u << 20;
+
+// A log with every kind of write, some under way together: small and large, durable or not, with and without an
+// alignment that lets them go past the page cache. `wrote_all` is what it holds at the end.
+Status write_log(const std::string& path, LogWrites writes, std::uint64_t seed, Buffer& wrote_all) {
+  constexpr std::uint64_t kBlock = 4096;
+  std::mt19937_64 random(seed);
+  const auto log = HDB_TRY(posix_env().create_log(path, writes));
+  HDB_TRY(log->prepare(kLogBytes));
+  wrote_all.assign(kLogBytes, std::byte{0});
+  BatchMemory memory(0);
+  std::uint64_t offset = 0;
+  for (const bool is_durable : {true, false}) {
+    for (const std::uint64_t bytes : {std::uint64_t{300}, 5 * kBlock, 20 * kBlock, 100 * kBlock}) {
+      std::vector<std::vector<ByteView>> pieces;
+      std::vector<LogFile::Ticket> tickets;
+      const std::uint64_t room = (bytes + kBlock - 1) / kBlock * kBlock;
+      const std::shared_ptr<std::byte> aligned = memory.allocate(room);
+      const Buffer content = random_bytes(random, bytes);
+      std::copy(content.begin(), content.end(), aligned.get());
+      pieces.push_back({ByteView(aligned.get(), bytes)});
+      pieces.push_back(pieces_of(content, random, bytes / 3));
+      for (const std::vector<ByteView>& whole : pieces) {
+        if (offset + room > kLogBytes) break;
+        std::copy(content.begin(), content.end(), wrote_all.begin() + static_cast<std::ptrdiff_t>(offset));
+        tickets.push_back(HDB_TRY(log->submit(offset, whole, is_durable)));
+        offset += room;
+      }
+      if (random() % 2 == 0) std::swap(tickets.front(), tickets.back());
+      for (const LogFile::Ticket ticket : tickets) {
+        if (HDB_TRY(log->wait(ticket)) != bytes) return Status::io_error("fewer bytes than submitted");
+      }
+    }
+  }
+  HDB_TRY(log->sync());
+  return log->close();
+}
+
+bool holds(const std::string& path, const Buffer& content) {
+  const Result<Buffer> found = read_file(posix_env(), path, content.size());
+  return found.ok() && equal_bytes(bytes_of(found.value()), content);
 }
 
 }  // namespace
@@ -319,6 +379,161 @@ TEST_CASE("a process that may lock no memory writes the same tables, with rings 
   CHECK(tables_of(limited) == tables_of(usual));
 }
 
+TEST_CASE("the log has every byte that was written though calls and rings are interrupted and do a part") {
+  on_each_log([](LogWrites writes) {
+    const std::uint64_t seed = test_seed();
+    CAPTURE(seed);
+    for (std::uint64_t round = 0; round < scaled(10); ++round) {
+      CAPTURE(round);
+      const TemporaryDirectory directory;
+      const std::string path = directory.path() + "/log";
+      const FaultyCalls faults({.seed = seed + round, .interrupted_one_in = 3, .partial_one_in = 2});
+      Buffer content;
+      const Status status = write_log(path, writes, seed + round, content);
+      CHECK_MESSAGE(status.ok(), status.message());
+      CHECK(holds(path, content));
+      CHECK((faults.ring_writes() > 0) == (writes == LogWrites::kIoUring));
+    }
+  });
+}
+
+TEST_CASE("whichever call or completion of a log fails, it is told with the path, or done without") {
+  on_each_log([](LogWrites writes) {
+    std::uint64_t calls = 0;
+    {
+      const TemporaryDirectory directory;
+      const FaultyCalls healthy(CallFaults{});
+      Buffer content;
+      REQUIRE(write_log(directory.path() + "/log", writes, 1, content).ok());
+      calls = healthy.calls();
+    }
+    REQUIRE(calls > 20);
+    for (const int error : {EIO, ENOSPC, EINVAL, EOPNOTSUPP}) {
+      for (std::uint64_t number = 0; number < calls; ++number) {
+        CAPTURE(error);
+        CAPTURE(number);
+        const TemporaryDirectory directory;
+        const std::string path = directory.path() + "/log";
+        const FaultyCalls faults({.fail_at = number, .error = error});
+        Buffer content;
+        const Status status = write_log(path, writes, 1, content);
+        REQUIRE(faults.has_failed());
+        if (status.ok()) {
+          CHECK(holds(path, content));
+          continue;
+        }
+        CHECK(status.code() == (error == ENOSPC ? StatusCode::kNoSpace : StatusCode::kIoError));
+        CHECK(has(status.message(), text_of(error)));
+        CHECK(has(status.message(), path));
+      }
+    }
+  });
+}
+
+TEST_CASE("an error of a log write or of its sync reads the same whether a call or a ring met it") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/log";
+  const auto status_of = [&](LogWrites writes, const CallFaults& faults, std::uint64_t bytes) {
+    std::filesystem::remove(path);
+    const auto log = posix_env().create_log(path, writes).value();
+    REQUIRE(log->prepare(1u << 20).ok());
+    const Buffer content(bytes, std::byte{1});
+    const std::array<ByteView, 2> pieces = {ByteView(content).first(bytes / 2), ByteView(content).subspan(bytes / 2)};
+    const FaultyCalls faulty(faults);
+    const auto ticket = log->submit(8192, pieces, true);
+    const Status status = ticket.ok() ? log->wait(ticket.value()).status() : ticket.status();
+    CHECK(faulty.has_failed());
+    return status;
+  };
+  for (const std::uint64_t bytes : {100u, 500'000u}) {
+    for (const int error : {EIO, ENOSPC, EDQUOT, EFBIG}) {
+      for (const Call kind : {Call::kWrite, Call::kSync}) {
+        CAPTURE(bytes);
+        CAPTURE(error);
+        const CallFaults faults{.fail_at = 0, .error = error, .is_of_one_kind = true, .kind = kind};
+        const Status by_calls = status_of(LogWrites::kPwrite, faults, bytes);
+        const Status by_ring = status_of(LogWrites::kIoUring, faults, bytes);
+        CHECK(!by_calls.ok());
+        CHECK(by_ring.code() == by_calls.code());
+        CHECK(by_ring.message() == by_calls.message());
+      }
+    }
+  }
+}
+
+TEST_CASE("a durable log write is synced once, and after all of it, also when it was short") {
+  on_each_log([](LogWrites writes) {
+    const TemporaryDirectory directory;
+    for (const std::uint64_t bytes : {100u, 500'000u}) {
+      for (const std::uint64_t partial_one_in : {0u, 1u}) {
+        CAPTURE(bytes);
+        CAPTURE(partial_one_in);
+        const std::string path = directory.path() + "/log" + std::to_string(bytes) + std::to_string(partial_one_in);
+        const auto log = posix_env().create_log(path, writes).value();
+        REQUIRE(log->prepare(1u << 20).ok());
+        const Buffer content(bytes, std::byte{1});
+        const ByteView piece = content;
+        const FaultyCalls faults({.partial_one_in = partial_one_in});
+        const LogFile::Ticket ticket = log->submit(0, {&piece, 1}, true).value();
+        CHECK(log->wait(ticket).value() == bytes);
+        CHECK(faults.calls(Call::kSync) == 1);
+        const bool by_ring = writes == LogWrites::kIoUring && partial_one_in == 0;
+        CHECK(faults.ring_syncs() == (by_ring ? 1 : 0));
+        CHECK((faults.calls(Call::kWrite) > 1) == (partial_one_in == 1));
+      }
+    }
+  });
+}
+
+TEST_CASE("where rings, or what they are given, are refused, the log is written by calls, and one line says why") {
+  if (WriteRing::create(1) == nullptr) return skip("the system refuses io_uring anyway");
+  struct Case {
+    CallFaults faults;
+    const char* operation;
+    int error;
+  };
+  const std::vector<Case> cases = {
+      {{.rings_refused = EPERM}, "set up", EPERM},
+      {{.rings_refused = ENOSYS}, "set up", ENOSYS},
+      {{.fail_at = 0, .error = EBUSY, .is_of_one_kind = true, .kind = Call::kSubmit}, "submit", EBUSY},
+      {{.fail_at = 2, .error = EAGAIN, .is_of_one_kind = true, .kind = Call::kSubmit}, "submit", EAGAIN},
+      {{.ring_writes_refused = EINVAL}, "write", EINVAL},
+      {{.ring_writes_refused = EOPNOTSUPP}, "write", EOPNOTSUPP},
+      {{.ring_writes_refused = EPERM}, "write", EPERM},
+      {{.ring_syncs_refused = EINVAL}, "sync", EINVAL},
+  };
+  for (std::size_t index = 0; index < cases.size(); ++index) {
+    CAPTURE(index);
+    const TemporaryDirectory directory;
+    const FaultyCalls faults(cases[index].faults);
+    Buffer content;
+    const Status status = write_log(directory.path() + "/log", LogWrites::kIoUring, 1, content);
+    CHECK_MESSAGE(status.ok(), status.message());
+    CHECK(holds(directory.path() + "/log", content));
+
+    std::vector<std::string> lines;
+    Hooks hooks;
+    hooks.listener = [&lines](Notice notice, std::string_view text) {
+      if (notice == Notice::kFallback) lines.emplace_back(text);
+    };
+    Options options = shrunk(presets::durable());
+    options.log_writes = LogWrites::kIoUring;
+    const auto store = open_store(posix_env(), directory.path() + "/store", options, 1, {}, hooks);
+    REQUIRE_MESSAGE(store.ok(), store.status().message());
+    const Buffer payload(100'000);
+    for (int event = 0; event < 5; ++event) {  // of more than one segment
+      CHECK((*store)->append(Event{.type = "durable", .payload = bytes_of(payload)}).ok());
+    }
+    CHECK((*store)->stats().events == 5);
+    if (cases[index].faults.kind == Call::kSubmit) continue;  // the one that failed was of the log above
+    REQUIRE(lines.size() == 1);
+    CHECK(has(lines[0], directory.path() + "/store/wal/"));
+    CHECK(has(lines[0], std::string("written by pwrite, not by io_uring: ") + cases[index].operation + ": "));
+    CHECK(has(lines[0], text_of(cases[index].error)));
+    CHECK(has(lines[0], "log_writes"));
+  }
+}
+
 TEST_CASE("a full disk gives back what log space was prepared, also when that is interrupted") {
   const TemporaryDirectory directory;
   const auto log = posix_env().create_log(directory.path() + "/log").value();
@@ -343,15 +558,21 @@ TEST_CASE("a sync that failed is told, and Env does not try it again") {
   const TemporaryDirectory directory;
   const ByteView piece = as_bytes("content");
   const auto file = posix_env().create(directory.path() + "/file").value();
-  const auto log = posix_env().create_log(directory.path() + "/log").value();
+  const auto log = posix_env().create_log(directory.path() + "/log", LogWrites::kPwrite).value();
+  const auto ring_log = posix_env().create_log(directory.path() + "/ring-log", LogWrites::kIoUring).value();
   REQUIRE(file->append({&piece, 1}).ok());
   REQUIRE(log->prepare(4096).ok());
+  REQUIRE(ring_log->prepare(4096).ok());
   REQUIRE(posix_env().create_directory(directory.path() + "/d").ok());
   const std::vector<std::function<Status()>> syncs = {
       [&] { return file->sync(); },
       [&] { return log->sync(); },
       [&] {
         return log->submit(0, {&piece, 1}, true).status();
+      },
+      [&]() -> Status {
+        const LogFile::Ticket ticket = HDB_TRY(ring_log->submit(0, {&piece, 1}, true));
+        return ring_log->wait(ticket).status();
       },
       [&] { return posix_env().sync_directory(directory.path()); },
       [&] { return replace_file(posix_env(), directory.path() + "/d/CURRENT", piece); },
@@ -392,9 +613,9 @@ struct Appended {
 };
 
 // Appends, flushes and closes until the first error.
-Status append_and_flush(const std::string& directory, std::uint64_t seed, Appended& appended) {
+Status append_and_flush(const std::string& directory, const Options& options, std::uint64_t seed, Appended& appended) {
   std::mt19937_64 random(seed);
-  const TestStore store = HDB_TRY(open_store(posix_env(), directory, shrunk(presets::durable()), seed));
+  const TestStore store = HDB_TRY(open_store(posix_env(), directory, options, seed));
   const Keyspace keyspace = HDB_TRY(store->keyspace("keys"));
   for (int round = 0; round < 12; ++round) {
     ModelBatch batch = random_batch(random, std::vector<Keyspace>{keyspace}, 6);
@@ -412,9 +633,9 @@ Status append_and_flush(const std::string& directory, std::uint64_t seed, Append
   return {};
 }
 
-}  // namespace
-
-TEST_CASE("a store on files whose calls are interrupted, partial and fail once loses nothing it promised") {
+void check_store(LogWrites writes) {
+  Options options = shrunk(presets::durable());
+  options.log_writes = writes;
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   const CallFaults mild{.seed = seed, .interrupted_one_in = 5, .partial_one_in = 3};
@@ -423,7 +644,7 @@ TEST_CASE("a store on files whose calls are interrupted, partial and fail once l
     const TemporaryDirectory directory;
     const FaultyCalls faults(mild);
     Appended appended;
-    const Status done = append_and_flush(directory.path() + "/store", seed, appended);
+    const Status done = append_and_flush(directory.path() + "/store", options, seed, appended);
     REQUIRE_MESSAGE(done.ok(), done.message());
     calls = faults.calls();
   }
@@ -439,11 +660,11 @@ TEST_CASE("a store on files whose calls are interrupted, partial and fail once l
     Appended appended;
     {
       const FaultyCalls faulty(faults);
-      const Status status = append_and_flush(directory.path() + "/store", seed, appended);
+      const Status status = append_and_flush(directory.path() + "/store", options, seed, appended);
       failed += status.ok() ? 0 : 1;
     }
     const FaultyCalls none(CallFaults{});
-    const auto store = open_store(posix_env(), directory.path() + "/store", shrunk(presets::durable()), seed);
+    const auto store = open_store(posix_env(), directory.path() + "/store", options, seed);
     REQUIRE_MESSAGE(store.ok(), store.status().message());
     const std::uint64_t events = (*store)->stats().events;
     Model model;
@@ -456,6 +677,12 @@ TEST_CASE("a store on files whose calls are interrupted, partial and fail once l
     check_equal(*store->engine, model, keyspaces);
   }
   CHECK(failed > runs / 4);
+}
+
+}  // namespace
+
+TEST_CASE("a store on files whose calls are interrupted, partial and fail once loses nothing it promised") {
+  on_each_log(check_store);
 }
 
 }  // namespace hdb::test

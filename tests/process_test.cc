@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <map>
 #include <string>
@@ -34,8 +35,9 @@ std::string payload_of(std::uint64_t number) {
 }
 
 // Appends until killed; never returns. Three writers, one for each durability.
-[[noreturn]] void write_until_killed(const std::filesystem::path& directory, int acknowledgements) {
-  const auto engine = Engine::open(directory, shrunk(presets::balanced()));
+[[noreturn]] void write_until_killed(const std::filesystem::path& directory, const Options& options,
+                                     int acknowledgements) {
+  const auto engine = Engine::open(directory, options);
   if (!engine.ok()) _exit(2);
   std::vector<std::thread> writers;
   for (std::uint64_t writer = 0; writer < 3; ++writer) {
@@ -56,14 +58,15 @@ std::string payload_of(std::uint64_t number) {
 }
 
 // Runs the writer for `lifetime` and returns what it acknowledged.
-std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, std::chrono::milliseconds lifetime) {
+std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, const Options& options,
+                                       std::chrono::milliseconds lifetime) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
     close(ends[0]);
-    write_until_killed(directory, ends[1]);
+    write_until_killed(directory, options, ends[1]);
   }
   close(ends[1]);
   std::thread killer([child, lifetime] {
@@ -82,9 +85,20 @@ std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, s
   return acknowledged;
 }
 
-}  // namespace
+// Runs the promise on stores whose log is written in each way.
+void on_each_log(const std::function<void(const Options& options)>& promise) {
+  Options options = shrunk(presets::balanced());
+  SUBCASE("log written by calls") {
+    options.log_writes = LogWrites::kPwrite;
+    promise(options);
+  }
+  SUBCASE("log written by a ring") {
+    options.log_writes = LogWrites::kIoUring;
+    promise(options);
+  }
+}
 
-TEST_CASE("a writer killed at any moment loses no acknowledged event") {
+void check_killed_writers(const Options& options) {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -94,11 +108,11 @@ TEST_CASE("a writer killed at any moment loses no acknowledged event") {
   std::map<Position, std::uint64_t> expected;
   const std::size_t rounds = scaled(6);
   for (std::size_t round = 0; round < rounds; ++round) {
-    for (const Acknowledged& line : run_and_kill(directory, std::chrono::milliseconds(50 + random() % 400))) {
+    for (const Acknowledged& line : run_and_kill(directory, options, std::chrono::milliseconds(50 + random() % 400))) {
       const auto [known, is_new] = expected.emplace(line.position, line.number);
       CHECK(is_new);  // a position is given once
     }
-    const auto engine = Engine::open(directory, shrunk(presets::balanced()));
+    const auto engine = Engine::open(directory, options);
     REQUIRE_MESSAGE(engine.ok(), engine.status().message());
     std::size_t wrong = 0;
     for (const auto& [position, number] : expected) {
@@ -113,11 +127,12 @@ TEST_CASE("a writer killed at any moment loses no acknowledged event") {
   std::filesystem::remove_all(pattern);
 }
 
-TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and does not keep the store locked") {
+void check_forked_child(Options options) {
+  options.durability = Durability::kSync;
   std::string pattern = (std::filesystem::temp_directory_path() / "hdb fork test XXXXXX").string();
   REQUIRE(mkdtemp(pattern.data()) != nullptr);
   const std::filesystem::path directory = std::filesystem::path(pattern) / "store";
-  auto engine = Engine::open(directory, shrunk(presets::durable())).value();
+  auto engine = Engine::open(directory, options).value();
   REQUIRE(engine->append(Event{.type = "parent"}).ok());
   auto cursor = engine->query(Query{});
   REQUIRE(cursor.ok());
@@ -150,7 +165,7 @@ TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and d
   CHECK(ticket->wait().ok());
   cursor = Status::not_found("let go");
   REQUIRE(engine->close().ok());
-  const auto again = Engine::open(directory, shrunk(presets::durable()));
+  const auto again = Engine::open(directory, options);
   REQUIRE_MESSAGE(again.ok(), again.status().message());
   CHECK(again.value()->stats().events == 2);
   kill(child, SIGKILL);
@@ -158,6 +173,16 @@ TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and d
   close(ends[0]);
   close(ends[1]);
   std::filesystem::remove_all(pattern);
+}
+
+}  // namespace
+
+TEST_CASE("a writer killed at any moment loses no acknowledged event") {
+  on_each_log(check_killed_writers);
+}
+
+TEST_CASE("a forked child cannot use its parent's engine, does it no harm, and does not keep the store locked") {
+  on_each_log(check_forked_child);
 }
 
 }  // namespace hdb::test

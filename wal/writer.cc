@@ -34,7 +34,7 @@ Result<std::unique_ptr<Writer>> Writer::create(Env& env, const std::string& stor
   std::unique_ptr<Writer> writer(new Writer(env, store, start));
   HDB_TRY(writer->list_older_segments());
   const std::string path = segment_path(store, start.segment);
-  std::unique_ptr<LogFile> file = HDB_TRY(env.create_log(path));
+  std::unique_ptr<LogFile> file = HDB_TRY(env.create_log(path, start.writes));
   const auto begin = [&]() -> Status {
     const std::uint64_t prepared = HDB_TRY(writer->grow(*file, 0, space_for(0, kSegmentHeaderBytes)));
     HDB_TRY(writer->begin_segment(std::move(file), prepared, start.recovered_end.offset));
@@ -59,6 +59,7 @@ Writer::Writer(Env& env, std::string store, const WriterStart& start)
       log_key_(log_key_of(start.store_id)),
       epoch_(start.epoch),
       segment_bytes_(start.segment_bytes),
+      writes_(start.writes),
       segment_(start.segment),
       next_sequence_(start.next_sequence),
       next_position_(start.next_position),
@@ -149,7 +150,7 @@ Status Writer::start_segment() {
 // Goes on in a new segment with space for a group of `group_bytes`.
 Status Writer::roll(std::uint64_t group_bytes) {
   if (!spare_) {
-    Result<std::unique_ptr<LogFile>> made = env_.create_log(segment_path(store_, segment_.next()));
+    Result<std::unique_ptr<LogFile>> made = env_.create_log(segment_path(store_, segment_.next()), writes_);
     if (!made.ok()) return preparing_failed(made.status());
     spare_ = std::move(made).value();
   }
@@ -241,6 +242,8 @@ Status Writer::begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepar
   return {};
 }
 
+// Submits and waits in one call, so in one thread, as LogFile asks: between two groups the leader, and so the thread
+// that writes, may be another.
 Status Writer::write_at(LogFile& file, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
   const Result<LogFile::Ticket> ticket = file.submit(offset, pieces, is_durable);
   if (!ticket.ok()) return poison(ticket.status());

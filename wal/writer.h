@@ -27,6 +27,7 @@ struct WriterStart {
   SequenceNumber next_sequence;
   Position next_position = 0;
   std::uint64_t segment_bytes = 0;  // size at which the log goes on in a new file
+  LogWrites writes = LogWrites::kAuto;
 };
 
 // One group. `batches` are encoded batches (base/batch.h), at least one.
@@ -87,6 +88,8 @@ class Writer {
   LogPoint durable_end() const noexcept { return durable_end_; }
   std::uint64_t bytes_written() const noexcept { return bytes_written_; }  // headers, groups and marks of this open
   std::uint64_t syncs() const noexcept { return syncs_; }  // durable writes and syncs asked of the device
+  // Why it is written another way than was asked for: LogFile::fallback() of the segment being written.
+  std::string fallback() const { return file_->fallback(); }
   // The size of all segment files, without prepared space.
   std::uint64_t live_bytes() const noexcept { return closed_bytes_ + end_; }
 
@@ -115,6 +118,7 @@ class Writer {
   const std::uint64_t log_key_;
   const Epoch epoch_;
   const std::uint64_t segment_bytes_;
+  const LogWrites writes_;
 
   std::unique_ptr<LogFile> file_;  // of segment_
   SegmentNumber segment_;

@@ -157,7 +157,14 @@ struct Stats {
   std::uint64_t torn_tail_bytes_cut = 0;  // unacknowledged or unsynced log bytes left out at open
 };
 
-enum class Notice : std::uint8_t { kFlush, kCompaction, kStall, kTornTail, kError };
+enum class Notice : std::uint8_t {
+  kFlush,
+  kCompaction,
+  kStall,
+  kTornTail,
+  kFallback,  // the system refuses what an option asks for, and the store does without; once in an open
+  kError,
+};
 
 struct Hooks {
   // Called from the engine's threads when something happened; `text` is one line. Must return soon and not call the

@@ -28,6 +28,15 @@ enum class FileWrites : std::uint8_t {
   kDirect,  // past it, which saves a copy and leaves the cache to others: first reads come from the device
 };
 
+// How the log is written. What takes time can go on in the background, by io_uring, while its writer works; a write
+// that is waited for at once takes longer so than by a call. Where the system has no io_uring, or refuses it, it is
+// pwrite.
+enum class LogWrites : std::uint8_t {
+  kAuto,    // what is faster as the log is written here: pwrite (measured, docs/performance.md)
+  kPwrite,  // by calls that return when it is done
+  kIoUring,
+};
+
 struct Options {
   // The default of appends that do not choose. Read by: engine/commit.cc.
   Durability durability = Durability::kSync;
@@ -45,6 +54,8 @@ struct Options {
   std::uint64_t log_bytes_max = 1ull << 30;
   // The size at which the log goes on in a new segment file. [256 KiB, 4 GiB]. Read by: engine/recover.cc.
   std::uint64_t log_segment_bytes = 64ull << 20;
+  // How the log is written. Read by: engine/recover.cc.
+  LogWrites log_writes = LogWrites::kAuto;
 
   // Space an open store keeps for flushes on a full disk: appends are refused before it is touched. Given back by a
   // clean close. 0: none. [0, 64 GiB]. Read by: engine/store.cc.

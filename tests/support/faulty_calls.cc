@@ -8,6 +8,7 @@
 #include <mutex>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,8 +29,8 @@ int __real_open64(const char* path, int flags, ...);
 ssize_t __real_pread64(int file, void* bytes, size_t count, off_t offset);
 ssize_t __real_pwritev64(int file, const iovec* pieces, int count, off_t offset);
 ssize_t __real_pwritev64v2(int file, const iovec* pieces, int count, off_t offset, int flags);
-int __real_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags);
 int __real_io_uring_submit(io_uring* ring);
+int __real_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags);
 unsigned __real_io_uring_peek_batch_cqe(io_uring* ring, io_uring_cqe** done, unsigned count);
 int __real___io_uring_get_cqe(io_uring* ring, io_uring_cqe** done, unsigned submit, unsigned wait, sigset_t* signals);
 int __real_fdatasync(int file);
@@ -50,6 +51,16 @@ namespace hdb::test {
 
 namespace {
 
+// What a ring was given, until it is done.
+struct RingOperation {
+  bool is_sync = false;
+  bool is_durable = false;  // with RWF_DSYNC
+  int file = 0;
+  std::uint64_t sync_after = 0;     // of a write: the operation linked to it, or 0
+  bool is_canceled = false;         // of a sync: the write before it was not whole
+  std::uint64_t result_wanted = 0;  // bytes of a write
+};
+
 struct Overwritten {
   off_t offset;
   std::vector<char> before;
@@ -65,6 +76,8 @@ struct State {
   std::uint64_t ring_calls = 0;  // of faults.ring_step
   std::uint64_t ring_refusals = 0;
   std::set<std::pair<const io_uring*, std::uint64_t>> refused{};  // writes, by ring and user_data
+  std::uint64_t ring_syncs = 0;
+  std::map<std::pair<io_uring*, std::uint64_t>, RingOperation> under_way{};  // by what the operation is tagged with
   bool has_failed = false;
   std::map<int, std::vector<Overwritten>> dirty{};  // by file descriptor, oldest first
 };
@@ -155,6 +168,71 @@ int sync_with(Call call, int file, int (*real)(int)) {
   return 0;
 }
 
+// Notes what is submitted. Syncs do nothing, and writes are not durable at once: see sync_with(). Nor does anything
+// that is refused.
+void note_submitted(io_uring* ring) {
+  io_uring_sq& queue = ring->sq;
+  io_uring_sqe* before = nullptr;
+  for (unsigned at = queue.sqe_head; at != queue.sqe_tail; ++at) {
+    io_uring_sqe& entry = queue.sqes[at & queue.ring_mask];
+    RingOperation operation{.is_sync = entry.opcode == IORING_OP_FSYNC, .file = entry.fd};
+    const std::uint64_t tag = entry.user_data;
+    const std::uint8_t flags = entry.flags & IOSQE_IO_LINK;
+    if (operation.is_sync) {
+      if (before != nullptr) state->under_way[{ring, before->user_data}].sync_after = tag;
+    } else {
+      operation.is_durable = (entry.rw_flags & RWF_DSYNC) != 0;
+      entry.rw_flags = 0;
+      const iovec one{reinterpret_cast<void*>(entry.addr), entry.len};
+      const bool is_vector = entry.opcode == IORING_OP_WRITEV;
+      const std::span<const iovec> pieces =
+          is_vector ? std::span(reinterpret_cast<const iovec*>(entry.addr), entry.len) : std::span(&one, 1);
+      for (const iovec& piece : pieces) operation.result_wanted += piece.iov_len;
+      if (!operation.is_durable) remember(entry.fd, static_cast<off_t>(entry.off), operation.result_wanted);
+    }
+    if (operation.is_sync || state->faults.ring_writes_refused != 0) {
+      ::io_uring_prep_nop(&entry);
+      entry.flags = flags;
+      entry.user_data = tag;
+    }
+    state->under_way[{ring, tag}] = operation;
+    before = &entry;
+  }
+}
+
+// What becomes of an operation that is done.
+int result_of(io_uring* ring, std::uint64_t tag, int result) {
+  const auto found = state->under_way.find({ring, tag});
+  if (found == state->under_way.end()) return result;  // submitted before there were faults
+  const RingOperation operation = found->second;
+  state->under_way.erase(found);
+  const CallFaults& faults = state->faults;
+  if (operation.is_sync) {
+    if (operation.is_canceled) return -ECANCELED;
+    if (faults.ring_syncs_refused != 0) return -faults.ring_syncs_refused;
+    ++state->ring_syncs;
+    const Verdict verdict = next(Call::kSync, true);
+    const int error = errno;
+    if (verdict == Verdict::kFailed) drop_dirty(operation.file);
+    if (verdict != Verdict::kDone) return -error;
+    state->dirty[operation.file].clear();
+    return 0;
+  }
+  if (faults.ring_writes_refused != 0) {
+    result = -faults.ring_writes_refused;
+  } else {
+    ++state->ring_writes;
+    if (next(Call::kWrite, true) != Verdict::kDone) {
+      result = -errno;
+    } else if (result > 0) {
+      result = static_cast<int>(part_of(static_cast<std::size_t>(result)));
+    }
+  }
+  const bool is_whole = result >= 0 && static_cast<std::uint64_t>(result) == operation.result_wanted;
+  if (operation.sync_after != 0 && !is_whole) state->under_way[{ring, operation.sync_after}].is_canceled = true;
+  return result;
+}
+
 // The number may be given to another file next.
 void forget(int file) {
   const std::lock_guard lock(mutex);
@@ -201,6 +279,11 @@ std::uint64_t FaultyCalls::ring_writes() const {
 std::uint64_t FaultyCalls::ring_refusals() const {
   const std::lock_guard lock(mutex);
   return state->ring_refusals;
+}
+
+std::uint64_t FaultyCalls::ring_syncs() const {
+  const std::lock_guard lock(mutex);
+  return state->ring_syncs;
 }
 
 bool FaultyCalls::has_failed() const {
@@ -262,15 +345,19 @@ int __wrap_io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags)
   {
     const std::lock_guard lock(hdb::test::mutex);
     if (hdb::test::refuses(RingStep::kSetup)) return -hdb::test::state->faults.ring_error;
-    if (hdb::test::state != nullptr && hdb::test::next(Call::kOpen, false) != Verdict::kDone) return -errno;
+    if (hdb::test::state != nullptr) {
+      if (hdb::test::state->faults.rings_refused != 0) return -hdb::test::state->faults.rings_refused;
+      if (hdb::test::next(Call::kOpen, false) != Verdict::kDone) return -errno;
+    }
   }
   return __real_io_uring_queue_init(entries, ring, flags);
 }
 
 int __wrap_io_uring_submit(io_uring* ring) {
-  {
-    const std::lock_guard lock(hdb::test::mutex);
-    if (hdb::test::refuses(RingStep::kSubmission)) return -hdb::test::state->faults.ring_error;
+  const std::lock_guard lock(hdb::test::mutex);
+  if (hdb::test::refuses(RingStep::kSubmission)) return -hdb::test::state->faults.ring_error;
+  if (hdb::test::state != nullptr) {
+    if (hdb::test::next(Call::kSubmit, true) != Verdict::kDone) return -errno;
     if (hdb::test::refuses(RingStep::kCompletion)) {
       // The newest entry becomes one that does nothing.
       io_uring_sqe& entry = ring->sq.sqes[(ring->sq.sqe_tail - 1) & *ring->sq.kring_mask];
@@ -278,6 +365,8 @@ int __wrap_io_uring_submit(io_uring* ring) {
       io_uring_prep_nop(&entry);
       entry.user_data = user_data;
       hdb::test::state->refused.emplace(ring, user_data);
+    } else {
+      hdb::test::note_submitted(ring);
     }
   }
   return __real_io_uring_submit(ring);
@@ -291,7 +380,7 @@ int __wrap___io_uring_get_cqe(io_uring* ring, io_uring_cqe** done, unsigned subm
   return __real___io_uring_get_cqe(ring, done, submit, wait, signals);
 }
 
-// The write of a ring that is done: it fails, was short, or was refused.
+// What is done in a ring: it failed, was interrupted, short or refused.
 unsigned __wrap_io_uring_peek_batch_cqe(io_uring* ring, io_uring_cqe** done, unsigned count) {
   const unsigned found = __real_io_uring_peek_batch_cqe(ring, done, count);
   const std::lock_guard lock(hdb::test::mutex);
@@ -300,13 +389,7 @@ unsigned __wrap_io_uring_peek_batch_cqe(io_uring* ring, io_uring_cqe** done, uns
     (*done)->res = -hdb::test::state->faults.ring_error;
     return found;
   }
-  if ((*done)->res <= 0) return found;
-  ++hdb::test::state->ring_writes;
-  if (hdb::test::next(Call::kWrite, false) != Verdict::kDone) {
-    (*done)->res = -errno;
-  } else {
-    (*done)->res = static_cast<int>(hdb::test::part_of(static_cast<std::size_t>((*done)->res)));
-  }
+  (*done)->res = hdb::test::result_of(ring, (*done)->user_data, (*done)->res);
   return found;
 }
 

@@ -7,8 +7,21 @@
 
 namespace hdb::test {
 
-enum class Call : std::uint8_t { kOpen, kRead, kWrite, kSync, kTruncate, kReserve, kLock, kClose, kName, kList };
-inline constexpr std::size_t kCalls = static_cast<std::size_t>(Call::kList) + 1;
+// kSubmit: of a ring. What it did counts as the write or the sync that it was, when it is done.
+enum class Call : std::uint8_t {
+  kOpen,
+  kRead,
+  kWrite,
+  kSync,
+  kTruncate,
+  kReserve,
+  kLock,
+  kClose,
+  kName,
+  kList,
+  kSubmit
+};
+inline constexpr std::size_t kCalls = static_cast<std::size_t>(Call::kSubmit) + 1;
 
 // Where a system refuses io_uring.
 enum class RingStep : std::uint8_t {
@@ -37,6 +50,11 @@ struct CallFaults {
   int ring_error = 0;
   // Every file is on a file system that is mounted read-only.
   bool is_medium_read_only = false;
+  // Rings are refused with this errno; or they are made, and then what is submitted to them is, undone: writes, syncs
+  // after a write. 0: none.
+  int rings_refused = 0;
+  int ring_writes_refused = 0;
+  int ring_syncs_refused = 0;
 };
 
 // While it lives, this process's system calls on files meet the faults. One at a time; thread-safe.
@@ -49,7 +67,8 @@ class FaultyCalls {
 
   std::uint64_t calls() const;
   std::uint64_t calls(Call call) const;
-  std::uint64_t ring_writes() const;  // done by rings
+  std::uint64_t ring_writes() const;  // done by rings, whole, in part or not
+  std::uint64_t ring_syncs() const;   // begun by rings: those after a write that was whole
   std::uint64_t ring_refusals() const;
   bool has_failed() const;  // the call of number `fail_at` was made
 };

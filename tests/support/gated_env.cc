@@ -104,8 +104,8 @@ Result<std::unique_ptr<WritableFile>> GatedEnv::create(const std::string& path, 
   return std::unique_ptr<WritableFile>(std::make_unique<GatedFile>(*this, std::move(file)));
 }
 
-Result<std::unique_ptr<LogFile>> GatedEnv::create_log(const std::string& path) {
-  auto file = HDB_TRY(env_.create_log(path));
+Result<std::unique_ptr<LogFile>> GatedEnv::create_log(const std::string& path, LogWrites writes) {
+  auto file = HDB_TRY(env_.create_log(path, writes));
   return std::unique_ptr<LogFile>(std::make_unique<GatedLog>(*this, std::move(file)));
 }
 

@@ -217,7 +217,7 @@ Result<std::unique_ptr<RandomAccessFile>> MemoryEnv::open(const std::string& pat
       std::make_unique<Reader>(disk_, disk_->generation_, path, std::move(file), bytes));
 }
 
-Result<std::unique_ptr<LogFile>> MemoryEnv::create_log(const std::string& path) {
+Result<std::unique_ptr<LogFile>> MemoryEnv::create_log(const std::string& path, LogWrites) {
   const MutexLock lock(disk_->entered());
   HDB_TRY(disk_->begin(path, "create"));
   if (disk_->live_.contains(path)) return Status::io_error(path + ": create: the file exists");

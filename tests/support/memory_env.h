@@ -90,7 +90,8 @@ class MemoryEnv final : public Env {
   using Env::create;
   Result<std::unique_ptr<WritableFile>> create(const std::string& path, FileWrites writes) override;
   Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) override;
-  Result<std::unique_ptr<LogFile>> create_log(const std::string& path) override;
+  using Env::create_log;
+  Result<std::unique_ptr<LogFile>> create_log(const std::string& path, LogWrites writes) override;
   Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& directory) override;
   Result<bool> exists(const std::string& path) override;

@@ -32,6 +32,8 @@ Result<LogFile::Ticket> MemoryLog::submit(std::uint64_t offset, std::span<const 
   HDB_TRY(disk_->begin(generation_, path_, "write"));
   Write write{.begin = offset, .bytes = {}, .pieces = {pieces.begin(), pieces.end()}};
   write.is_durable = is_durable;
+  write.thread = std::this_thread::get_id();
+  HDB_CHECK(writes_.empty() || writes_.begin()->second.thread == write.thread);
   constexpr std::uint64_t kBlockBytes = 4096;
   for (const ByteView piece : pieces) append(write.bytes, piece);
   HDB_CHECK(offset <= file_->size() && write.bytes.size() <= file_->size() - offset);
@@ -76,7 +78,7 @@ void MemoryLog::complete(Write& write) {
 Result<std::uint64_t> MemoryLog::wait(Ticket ticket) {
   const MutexLock lock(disk_->entered());
   const auto found = writes_.find(ticket);
-  HDB_CHECK(found != writes_.end());
+  HDB_CHECK(found != writes_.end() && found->second.thread == std::this_thread::get_id());
   if (disk_->is_reordering_) {
     for (auto& [other, write] : writes_) {
       if (other == ticket || write.is_complete || disk_->order_() % 2 == 0) continue;

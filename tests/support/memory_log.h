@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "io/env.h"
@@ -34,6 +35,7 @@ class MemoryLog final : public LogFile {
     std::uint64_t begin = 0;
     Buffer bytes;                  // as submitted
     std::vector<ByteView> pieces;  // the caller's: they must be the same still when it waits
+    std::thread::id thread{};      // which submitted it
     std::uint64_t written = 0;     // of the bytes
     std::uint64_t padding = 0;     // zeros behind them
     bool is_durable = false;

@@ -9,7 +9,8 @@ namespace {
 Hooks hooks() {
   Hooks hooks;
   hooks.listener = [](Notice notice, std::string_view text) {
-    if (notice == Notice::kTornTail || notice == Notice::kError) fmt::print(stderr, "hdb: {}\n", text);
+    const bool is_for_users = notice == Notice::kTornTail || notice == Notice::kFallback || notice == Notice::kError;
+    if (is_for_users) fmt::print(stderr, "hdb: {}\n", text);
   };
   return hooks;
 }
