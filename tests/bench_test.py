@@ -63,7 +63,7 @@ def test_batches_in_flight_are_verified_and_only_where_they_can_be(scratch):
     check_result(result, "hdb", 3000)
     check(result["in_flight"] == 8, str(result))
     for workload in (["ingest"], ["kv-ingest", "--engine", "leveldb"]):
-        if "leveldb" in workload and not HAS_PEERS:
+        if "leveldb" in workload and not has_peers():
             continue
         done = run(*workload, *TINY, "--in-flight", "8", "--dir", scratch)
         check(done.returncode == 1 and "--in-flight" in done.stderr, f"exit {done.returncode}: {done.stderr}")
