@@ -55,6 +55,7 @@ void Store::schedule_flush() noexcept {
   try {
     background_->submit(Background::Priority::kFlush, [this] { run_flush(); });
     is_flushing_ = true;
+    flush_began_ = clock_.monotonic();
   } catch (...) {  // whoever waits for the flush hears of it, and asks for it again
     flush_error_ = out_of_memory();
     state_signal_.notify_all();

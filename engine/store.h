@@ -192,16 +192,17 @@ class Store : public std::enable_shared_from_this<Store> {
   Status check_log_place(bool is_durable) HDB_REQUIRES(log_mutex_);
   Status make_active_writable(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
   Status seal_active() HDB_REQUIRES(log_mutex_) HDB_EXCLUDES(state_mutex_);
-  // How near appends are to a bound: from share 0 they slow down, at 1 they stop.
+  // What appends have to wait for.
   struct Pressure {
-    double share = 0;
-    double drain_bytes_per_s = 0;  // how fast the debt was last worked off; 0: unknown
+    bool is_at_bound = false;  // they stop
+    double bytes_per_s = 0;    // that all of them together may take up, before; 0: no bound
     std::string reason;
     Status error;  // why the debt is not being worked off
-
-    std::chrono::microseconds delay_of(std::uint64_t batch_bytes) const;
   };
-  Pressure pressure_now() const HDB_REQUIRES(state_mutex_);
+  Pressure pressure_now() HDB_REQUIRES(state_mutex_);
+  Pressure pressure_of_memtables() HDB_REQUIRES(state_mutex_);
+  Pressure pressure_of_level0() HDB_REQUIRES(state_mutex_);
+  std::chrono::microseconds delay_of(std::uint64_t batch_bytes, double bytes_per_s) HDB_REQUIRES(state_mutex_);
   // The first error of the log stops all later writes; reads go on.
   void stop_writes(const Status& error) noexcept;
 
@@ -334,6 +335,8 @@ class Store : public std::enable_shared_from_this<Store> {
   Status first_background_error_ HDB_GUARDED_BY(state_mutex_);   // what close() reports
   double compact_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;  // of the last compaction; 0: unknown
   double flush_bytes_per_s_ HDB_GUARDED_BY(state_mutex_) = 0;    // of the last flush; 0: unknown
+  std::chrono::nanoseconds flush_began_ HDB_GUARDED_BY(state_mutex_){0};    // while is_flushing_
+  std::chrono::nanoseconds appends_until_ HDB_GUARDED_BY(state_mutex_){0};  // those let through are paced up to here
   CondVar state_signal_;  // state_mutex_: a flush or a compaction ended, or failed
 
   // Last: its threads use all of the above.

@@ -88,7 +88,7 @@ struct Options {
   // Keyspace tables in level 0 that start a compaction. [2, 64]. Read by: engine/table_settings.cc.
   std::uint32_t level0_compaction_trigger = 4;
   // Keyspace tables in level 0 at which writers stop until compaction catches up; they slow down from halfway.
-  // [4, 1024], more than level0_compaction_trigger. Read by: engine/commit.cc.
+  // [4, 1024], more than level0_compaction_trigger. Read by: engine/back_pressure.cc.
   std::uint32_t level0_stop_trigger = 24;
   // How much larger each keyspace level is than the one above. [2, 100]. Read by: engine/table_settings.cc.
   std::uint32_t level_size_ratio = 10;
