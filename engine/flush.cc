@@ -1,5 +1,8 @@
 // From a sealed memtable to tables: one flush at a time, oldest first, so that tables and the log's floor advance in
 // commit order.
+#include <functional>
+#include <optional>
+
 #include "base/seeded_defect.h"
 #include "compaction/retain.h"
 #include "engine/ready_errors.h"
@@ -27,25 +30,96 @@ Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, 
   return builder.finish();
 }
 
-// Leaves out the versions nobody can see any more; tombstones stay, for what may lie beneath.
-Result<sstable::TableMeta> write_key_table(Env& env, const std::string& path, FileNumber number,
-                                           const sstable::TableSettings& settings, const MemTable& memtable,
-                                           std::span<const SequenceNumber> held) {
-  auto file = HDB_TRY(env.create(path, settings.writes));
-  sstable::KeyTableBuilder builder(std::move(file), number, settings);
+// Which keys a memtable may share with what is older and what is newer than it; empty: none.
+struct KeyNeighbours {
+  Buffer older_largest;   // the largest key of tables that ends inside the memtable's range
+  Buffer newer_smallest;  // of the following memtable, so far
+};
+
+// Where a table of a memtable's keys ends and the next begins: behind the keys shared with what is older, and before
+// those shared with what is newer, if both are few. What is between meets no other table, and moves down without being
+// rewritten: so keys that ascend, but for what writers had under way when the memtable was sealed, are written once.
+// Single-owner.
+class KeyTableCuts {
+ public:
+  KeyTableCuts(KeyNeighbours neighbours, std::uint64_t entries)
+      : neighbours_(std::move(neighbours)), entries_(entries) {}
+
+  // Whether a table should begin with `key`, which is above all asked for before and has `entries_below` before it.
+  bool is_before(ByteView key, std::uint64_t entries_below) {
+    bool is_cut = false;
+    if (has_older_ahead_ && compare_bytes(bytes_of(neighbours_.older_largest), key) < 0) {
+      has_older_ahead_ = false;
+      is_cut = entries_below <= entries_ / kFew;
+    }
+    if (has_newer_ahead_ && compare_bytes(bytes_of(neighbours_.newer_smallest), key) <= 0) {
+      has_newer_ahead_ = false;
+      is_cut = is_cut || entries_ - entries_below <= entries_ / kFew;
+    }
+    return is_cut;
+  }
+
+ private:
+  static constexpr std::uint64_t kFew = 8;
+
+  KeyNeighbours neighbours_;
+  std::uint64_t entries_;
+  bool has_older_ahead_ = !neighbours_.older_largest.empty();
+  bool has_newer_ahead_ = !neighbours_.newer_smallest.empty();
+};
+
+// Leaves out the versions nobody can see any more; tombstones stay, for what may lie beneath. `begin_table` is called
+// for each table.
+Status write_key_tables(const MemTable& memtable, std::span<const SequenceNumber> held, KeyTableCuts cuts,
+                        const std::function<Result<sstable::KeyTableBuilder>()>& begin_table,
+                        const std::function<void(sstable::TableMeta meta)>& end_table) {
+  std::optional<sstable::KeyTableBuilder> builder;
   const auto entries = memtable.entries();
   ByteView key;                         // of the entry before, whose bytes live as long as the memtable
   std::optional<SequenceNumber> newer;  // the version of it before
-  for (bool is_valid = entries->seek_to_first(); is_valid; is_valid = entries->next()) {
+  std::uint64_t count = 0;
+  for (bool is_valid = entries->seek_to_first(); is_valid; is_valid = entries->next(), ++count) {
     const Entry& entry = entries->entry();
     if (newer && !equal_bytes(entry.key, key)) newer.reset();
+    if (!newer && cuts.is_before(entry.key, count) && builder) {
+      end_table(HDB_TRY(builder->finish()));
+      builder.reset();
+    }
     const auto fate = compaction::fate_of(entry.kind, entry.sequence, newer, held, /*may_lie_beneath=*/true);
-    if (fate == compaction::Fate::kKeep) HDB_TRY(builder.add(entry));
+    if (fate == compaction::Fate::kKeep) {
+      if (!builder) builder.emplace(HDB_TRY(begin_table()));
+      HDB_TRY(builder->add(entry));
+    }
     key = entry.key;
     newer = entry.sequence;
   }
   HDB_TRY(entries->status());
-  return builder.finish();
+  end_table(HDB_TRY(builder->finish()));
+  return {};
+}
+
+KeyNeighbours neighbours_of(const MemTable& memtable, const MemTable& next, const compaction::Version& version) {
+  KeyNeighbours neighbours;
+  const auto entries = memtable.entries();
+  if (!entries->seek_to_first()) return neighbours;
+  const ByteView smallest = entries->entry().key;
+  entries->seek_to_last();
+  const ByteView largest = entries->entry().key;
+  for (std::uint32_t level = 0; level < compaction::Version::level_count(); ++level) {
+    for (const auto& table : version.tables_for_range(level, smallest, largest)) {
+      const ByteView end = bytes_of(table->largest_key);
+      const bool is_inside = compare_bytes(end, largest) < 0;
+      if (is_inside && compare_bytes(bytes_of(neighbours.older_largest), end) < 0) {
+        neighbours.older_largest = table->largest_key;
+      }
+    }
+  }
+  const auto newer = next.entries();
+  if (newer->seek_to_first()) {
+    const ByteView begin = newer->entry().key;
+    neighbours.newer_smallest.assign(begin.begin(), begin.end());
+  }
+  return neighbours;
 }
 
 }  // namespace
@@ -160,26 +234,36 @@ Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit
   const MemTable& memtable = *sealed.table;
   const sstable::TableSettings settings = flush_settings(options_);
   std::vector<std::string> written;
-  const auto write = [&](std::uint32_t level, const auto& make) -> Status {
-    const FileNumber number = next_file_number();
-    const std::string path = table_path(directory_, number);
-    written.push_back(path);
-    Result<sstable::TableMeta> meta = make(path, number);
-    if (!meta.ok()) return meta.status();
-    edit.added.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta).value())});
+  FileNumber number;
+  const auto begin = [&] {
+    number = next_file_number();
+    return written.emplace_back(table_path(directory_, number));
+  };
+  const auto end = [&edit](std::uint32_t level, sstable::TableMeta meta) {
+    edit.added.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta))});
+  };
+  const auto write_events = [&]() -> Status {
+    const std::string path = begin();
+    end(compaction::kEventLevel,
+        HDB_TRY(write_event_table(env_, path, number, settings, memtable, sealed.position_end)));
     return {};
   };
+  const auto begin_keys = [&]() -> Result<sstable::KeyTableBuilder> {
+    return sstable::KeyTableBuilder(HDB_TRY(env_.create(begin(), settings.writes)), number, settings);
+  };
   Status status;
-  if (sealed.position_end > memtable.position_begin()) {
-    status = write(compaction::kEventLevel, [&](const std::string& path, FileNumber number) {
-      return write_event_table(env_, path, number, settings, memtable, sealed.position_end);
-    });
-  }
+  if (sealed.position_end > memtable.position_begin()) status = write_events();
   if (status.ok() && memtable.change_count() > 0) {
-    const std::vector<SequenceNumber> held = visibility_->held_sequences();
-    status = write(0, [&](const std::string& path, FileNumber number) {
-      return write_key_table(env_, path, number, settings, memtable, held);
-    });
+    std::shared_ptr<const MemTable> next;
+    std::shared_ptr<const compaction::Version> version;
+    {
+      MutexLock lock(state_mutex_);
+      next = sealed_.size() > 1 ? sealed_[1]->table : active_;
+      version = version_;
+    }
+    const KeyTableCuts cuts(neighbours_of(memtable, *next, *version), memtable.change_count());
+    status = write_key_tables(memtable, visibility_->held_sequences(), cuts, begin_keys,
+                              [&](sstable::TableMeta meta) { end(0, std::move(meta)); });
   }
   const bool has_names = !written.empty() && !HDB_SEEDED(forget_the_sync_of_the_table_directory);
   if (status.ok() && has_names) status = env_.sync_directory(table_directory(directory_));
