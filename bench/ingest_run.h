@@ -66,7 +66,7 @@ struct IngestMeasurement {
   double p999_us = 0;
   std::uint64_t user_bytes = 0;       // keys and values (records) as handed over
   std::uint64_t bytes_written = 0;    // to the device, until closed: write_bytes of /proc/self/io
-  std::uint64_t directory_bytes = 0;  // apparent size of the closed store
+  std::uint64_t directory_bytes = 0;  // of the closed store
   std::uint64_t peak_rss_bytes = 0;   // of the process, before the read-back
   double cpu_s = 0;                   // user and system, of all threads, the generator's too
   double generator_cpu_s = 0;         // the part of cpu_s that made the events

@@ -49,7 +49,7 @@ class ScratchDirectory {
   std::filesystem::path topmost_;  // of the directories made for it: path_, or one above
 };
 
-// The apparent sizes of the files below `directory`, summed.
+// What the files below `directory` hold, summed: of a sparse one its blocks, of others their size.
 std::uint64_t directory_bytes(const std::filesystem::path& directory);
 
 }  // namespace hdb::bench

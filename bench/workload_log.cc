@@ -94,7 +94,8 @@ Result<FigureMeasurement> measure_log(const BenchOptions& options, const PeerSet
                                .recovered_end = {},
                                .next_sequence = SequenceNumber(1),
                                .next_position = 0,
-                               .segment_bytes = settings.options.log_segment_bytes};
+                               .segment_bytes = settings.options.log_segment_bytes,
+                               .writes = settings.options.log_writes};
   const ProcessCounters before = process_counters();
   const std::unique_ptr<wal::Writer> writer = HDB_TRY(wal::Writer::create(posix_env(), settings.directory, start));
   const Appends appends = HDB_TRY(append_all(options, maker, *writer, is_durable));

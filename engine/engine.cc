@@ -172,8 +172,8 @@ bool AppendTicket::is_done() const {
   return submission_->is_done();
 }
 
-Result<AppendResult> AppendTicket::wait() const {
-  return guarded([this] { return submission_->wait(); });
+const Result<AppendResult>& AppendTicket::wait() const {
+  return submission_->wait();
 }
 
 EventCursor::EventCursor(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}

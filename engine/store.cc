@@ -22,14 +22,15 @@ Store::Store(const std::string& directory, const Options& options, Hooks hooks, 
       reserve_(env_, directory_, options.reserve_bytes),
       batch_memory_(options.memtable_bytes),
       background_(std::move(platform.background)),
-      submissions_(*background_, commit_queue_, [this](const CommitQueue::Place& place, Appending& appending) {
-        return finish_submitted(place, appending);
-      }) {}
+      submissions_(std::make_unique<Submissions>(
+          *background_, commit_queue_,
+          [this](CommitQueue::Place place, Appending& appending) { return finish_submitted(place, appending); })) {}
 
 Store::~Store() {
   if (is_forked()) {
     // The threads are the parent's, and so are the locks: nothing here can be ended, or may be written.
     static_cast<void>(background_.release());
+    static_cast<void>(submissions_.release());
     env_.abandon_lock();
     return;
   }
@@ -126,8 +127,9 @@ void Store::collect_garbage() noexcept {
 
 Status Store::close(bool is_forced) {
   HDB_TRY(check_open());
-  submissions_.wait_until_idle();
+  submissions_->stop();
   if (const std::size_t pins = visibility_->pin_count(); pins > 0 && !is_forced) {
+    submissions_->resume();
     return Status::error(StatusCode::kBusy, directory_ + ": " + std::to_string(pins) +
                                                 " cursors or snapshots are still open; let them go, then close again");
   }

@@ -207,7 +207,7 @@ class Store : public std::enable_shared_from_this<Store> {
   void stop_writes(const Status& error) noexcept;
 
   // submit.cc
-  Result<AppendResult> finish_submitted(const CommitQueue::Place& place, Appending& appending);
+  Result<AppendResult> finish_submitted(CommitQueue::Place place, Appending& appending);
   Result<AppendResult> append_again(Appending& appending);
 
   // log_timer.cc
@@ -341,7 +341,7 @@ class Store : public std::enable_shared_from_this<Store> {
 
   // Last: its threads use all of the above.
   std::unique_ptr<Background> background_;
-  Submissions submissions_;
+  std::unique_ptr<Submissions> submissions_;
 };
 
 }  // namespace hdb

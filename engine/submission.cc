@@ -8,7 +8,11 @@
 namespace hdb {
 
 Submission::Submission(Background& background, AppendCallback callback)
-    : background_(background), process_generation_(process_generation()), callback_(std::move(callback)) {}
+    : background_(background),
+      process_generation_(process_generation()),
+      of_parent_(Status::error(StatusCode::kClosed,
+                               "the append was submitted by the process that forked this one; wait for it there")),
+      callback_(std::move(callback)) {}
 
 bool Submission::is_done() const {
   if (process_generation() != process_generation_) return false;  // the lock may be held by a thread that is not here
@@ -16,11 +20,8 @@ bool Submission::is_done() const {
   return result_.has_value();
 }
 
-Result<AppendResult> Submission::wait() const {
-  if (process_generation() != process_generation_) {
-    return Status::error(StatusCode::kClosed,
-                         "the append was submitted by the process that forked this one; wait for it there");
-  }
+const Result<AppendResult>& Submission::wait() const {
+  if (process_generation() != process_generation_) return of_parent_;
   MutexLock lock(mutex_);
   while (!result_) background_.wait(mutex_, done_signal_);
   return *result_;
@@ -38,28 +39,36 @@ void Submission::finish(Result<AppendResult> result) noexcept {
 Submissions::Submissions(Background& background, CommitQueue& queue, Finish finish)
     : background_(background), queue_(queue), finish_(std::move(finish)) {}
 
-void Submissions::add(const std::shared_ptr<Submission>& submission) {
-  PendingAppend& pending = submission->appending().pending;
-  const std::uint64_t bytes = sizeof(Submission) + pending.batch.bytes().size();
+bool Submissions::add(const std::shared_ptr<Submission>& submission) {
+  const std::uint64_t bytes = sizeof(Submission) + submission->appending().bytes();
   MutexLock lock(mutex_);
   // A callback that submits runs in the thread that makes room.
   while (bytes_ > 0 && bytes_ + bytes > kBytesMax && runner_ != std::this_thread::get_id()) {
     background_.wait(mutex_, finished_signal_);
   }
+  if (is_stopped_) return false;
   entered_.push_back({submission, CommitQueue::Place(), bytes});
   try {
     if (!is_running_) background_.submit(Background::Priority::kCommit, [this] { run(); });
     is_running_ = true;
-    if (!submission->appending().is_in_store) entered_.back().place = queue_.enter(pending);
+    if (!submission->appending().is_in_store) entered_.back().place = queue_.enter(submission->appending().pending);
   } catch (...) {
     entered_.pop_back();
     throw;
   }
   bytes_ += bytes;
+  return true;
 }
 
-void Submissions::wait_until_idle() {
+void Submissions::resume() {
   MutexLock lock(mutex_);
+  is_stopped_ = false;
+}
+
+void Submissions::stop() {
+  MutexLock lock(mutex_);
+  HDB_CHECK(runner_ != std::this_thread::get_id());
+  is_stopped_ = true;
   while (is_running_) background_.wait(mutex_, finished_signal_);
 }
 

@@ -32,6 +32,12 @@ struct Appending {
   std::vector<AppendResult::Duplicate> duplicates;  // has room for the twins
   std::vector<Twin> twins;
   bool is_in_store = false;  // all of it was: nothing goes through the log
+
+  // Of memory, beside its own.
+  std::uint64_t bytes() const noexcept {
+    return pending.batch.bytes().size() + ids.capacity() * sizeof(EventId) +
+           duplicates.capacity() * sizeof(AppendResult::Duplicate) + twins.capacity() * sizeof(Twin);
+  }
 };
 
 // A submitted append, shared by its tickets and whoever finishes it. Thread-safe.
@@ -41,16 +47,17 @@ class Submission {
   Submission(Background& background, AppendCallback callback);
 
   bool is_done() const;
-  Result<AppendResult> wait() const;
+  const Result<AppendResult>& wait() const;
 
   // --- who finishes it
   Appending& appending() noexcept { return appending_; }
-  // Once, and the last thing done with appending().
+  // Once; appending() is empty then.
   void finish(Result<AppendResult> result) noexcept;
 
  private:
   Background& background_;
   const std::uint32_t process_generation_;
+  const Result<AppendResult> of_parent_;  // what a forked child is told
   Appending appending_;
   AppendCallback callback_;
   mutable Mutex mutex_;
@@ -66,13 +73,15 @@ class Submissions {
 
   // Both references must outlive it. `finish` takes one that is in the queue, or has nothing for it, to its end; it
   // runs in one thread at a time.
-  using Finish = std::function<Result<AppendResult>(const CommitQueue::Place& place, Appending& appending)>;
+  using Finish = std::function<Result<AppendResult>(CommitQueue::Place place, Appending& appending)>;
   Submissions(Background& background, CommitQueue& queue, Finish finish);
 
-  // Lets it enter the queue. Throws std::bad_alloc with nothing changed.
-  void add(const std::shared_ptr<Submission>& submission) HDB_EXCLUDES(mutex_);
-  // Returns when none is under way.
-  void wait_until_idle() HDB_EXCLUDES(mutex_);
+  // Lets it enter the queue. False after stop(). Throws std::bad_alloc with nothing changed.
+  bool add(const std::shared_ptr<Submission>& submission) HDB_EXCLUDES(mutex_);
+  // Takes no more, and returns when none is under way. Not for a callback, which would wait for itself.
+  void stop() HDB_EXCLUDES(mutex_);
+  // Takes them again.
+  void resume() HDB_EXCLUDES(mutex_);
 
  private:
   struct Entered {
@@ -94,7 +103,8 @@ class Submissions {
   std::deque<Entered> entered_ HDB_GUARDED_BY(mutex_);
   std::uint64_t bytes_ HDB_GUARDED_BY(mutex_) = 0;  // of those entered and the one being finished
   bool is_running_ HDB_GUARDED_BY(mutex_) = false;  // the task is, or soon will be
-  std::thread::id runner_ HDB_GUARDED_BY(mutex_);   // the task's thread
+  bool is_stopped_ HDB_GUARDED_BY(mutex_) = false;
+  std::thread::id runner_ HDB_GUARDED_BY(mutex_);  // the task's thread
 };
 
 }  // namespace hdb

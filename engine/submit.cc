@@ -88,11 +88,11 @@ Result<std::shared_ptr<Submission>> Store::submit(const Batch& batch, AppendCall
   auto submission = std::make_shared<Submission>(*background_, std::move(callback));
   HDB_TRY(prepare(batch, submission->appending()));
   submission->appending().pending.is_submitted = true;
-  submissions_.add(submission);
-  return submission;
+  if (submissions_->add(submission)) return submission;
+  return Status::error(StatusCode::kClosed, directory_ + ": the engine is being closed; open it again");
 }
 
-Result<AppendResult> Store::finish_submitted(const CommitQueue::Place& place, Appending& appending) {
+Result<AppendResult> Store::finish_submitted(CommitQueue::Place place, Appending& appending) {
   if (!appending.is_in_store) commit_queue_.wait(place, [this] { return lead_commit(); });
   if (appending.pending.outcome != PendingAppend::Outcome::kRetry) return finish(appending);
   HDB_TRY(visibility_->wait_published(appending.pending.retry_after));
@@ -103,24 +103,23 @@ Result<AppendResult> Store::finish_submitted(const CommitQueue::Place& place, Ap
 // the encoded batch.
 Result<AppendResult> Store::append_again(Appending& appending) {
   const DecodedBatch fresh(appending.pending.batch);
-  const AppendResult again = HDB_TRY(append(fresh.as(appending.pending.durability)));
   const std::vector<std::size_t> places = places_of_fresh(appending);
   std::vector<Position> positions(places.size());
-  counters_.duplicates.fetch_add(appending.duplicates.size() + appending.twins.size(), std::memory_order_relaxed);
-  AppendResult result = again;
-  result.duplicates = std::move(appending.duplicates);
-  auto duplicate = again.duplicates.begin();
-  Position next_position = again.first_position;
+  std::vector<AppendResult::Duplicate> duplicates = std::move(appending.duplicates);
+  duplicates.reserve(duplicates.size() + places.size() + appending.twins.size());
+  AppendResult result = HDB_TRY(append(fresh.as(appending.pending.durability)));
+  // What was committed is told: nothing below needs memory.
+  counters_.duplicates.fetch_add(duplicates.size() + appending.twins.size(), std::memory_order_relaxed);
+  auto duplicate = result.duplicates.begin();
+  Position next_position = result.first_position;
   for (std::size_t index = 0; index < places.size(); ++index) {
-    const bool is_duplicate = duplicate != again.duplicates.end() && duplicate->index == index;
+    const bool is_duplicate = duplicate != result.duplicates.end() && duplicate->index == index;
     positions[index] = is_duplicate ? duplicate->position : next_position++;
-    if (is_duplicate) result.duplicates.push_back({places[index], (duplicate++)->position});
+    if (is_duplicate) duplicates.push_back({places[index], (duplicate++)->position});
   }
-  for (const Appending::Twin& twin : appending.twins) {
-    result.duplicates.push_back({twin.index, positions[twin.of_fresh]});
-  }
-  std::sort(result.duplicates.begin(), result.duplicates.end(),
-            [](const auto& a, const auto& b) { return a.index < b.index; });
+  for (const Appending::Twin& twin : appending.twins) duplicates.push_back({twin.index, positions[twin.of_fresh]});
+  std::sort(duplicates.begin(), duplicates.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
+  result.duplicates = std::move(duplicates);
   return result;
 }
 

@@ -337,7 +337,10 @@ class PosixLogFile final : public LogFile {
     if (written < 0) return system_error(path_, at_byte("write", write.offset), static_cast<int>(-written));
     const auto done = static_cast<std::uint64_t>(written);
     const bool is_whole = done == bytes_of_pieces(write);
-    if (!is_whole) HDB_TRY(write_from(write, done));
+    if (!is_whole) {
+      HDB_TRY(write_from(write, done));
+      if (sync_result == 0) sync_result = -ECANCELED;  // it came before the rest
+    }
     const bool came_with_it = is_whole && write.is_direct && write.sync == WriteRing::Sync::kWith;
     if (write.sync != WriteRing::Sync::kNone && !came_with_it) HDB_TRY(sync_after(sync_result));
     if (write.ways != nullptr) write.ways->note(write.way, write.units, write.began);

@@ -428,6 +428,45 @@ TEST_CASE("an append that finds no memory on the way to a new log segment leaves
   });
 }
 
+TEST_CASE("a submission that has to be tried again says that it had no effect only where it had none") {
+  bool has_failed = true;
+  std::uint64_t refused = 0;
+  for (std::uint64_t number = 0; has_failed; ++number) {
+    CAPTURE(number);
+    const Folder folder;
+    const TestStore store = open_store(posix_env(), folder.store(), tiny(), kSeed).value();
+    const Event first{.id = EventId::from_name("test", "x"), .type = "x"};
+    const Event second[] = {first, Event{.type = "fresh"}};
+    const auto of_first = store->submit({.events = {&first, 1}});
+    const auto of_second = store->submit({.events = second});
+    REQUIRE(of_first.ok());
+    REQUIRE(of_second.ok());
+    {
+      const FailingAllocations allocations(number, Failing::kOne);
+      store.background->run_tasks();
+      has_failed = FailingAllocations::has_failed();
+    }
+    if (!of_first->wait().ok() || of_second->wait().status().code() != StatusCode::kOutOfMemory) continue;
+    ++refused;
+    if (!is_unknown(of_second->wait().status())) CHECK(store->stats().events == 1);
+  }
+  CHECK(refused > 0);
+}
+
+TEST_CASE("a ticket tells of a committed batch without memory too") {
+  const Folder folder;
+  const TestStore store = open_store(posix_env(), folder.store(), tiny(), kSeed).value();
+  const Event known{.id = EventId::from_name("test", "x"), .type = "x"};
+  REQUIRE(store->append(known).ok());
+  const Event events[] = {known, Event{.type = "fresh"}};
+  const auto ticket = store->submit({.events = events});
+  REQUIRE(ticket.ok());
+  store.background->run_tasks();
+  const FailingAllocations allocations(0, Failing::kOne);
+  const bool is_told = ticket->wait().ok() && ticket->wait()->duplicates.size() == 1;
+  CHECK(is_told);
+}
+
 TEST_CASE("an open without memory leaves the store as it was") {
   for_each_kind([](Failing failing) {
     Starved starved(failing);

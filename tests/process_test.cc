@@ -7,6 +7,7 @@
 #include <functional>
 #include <future>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -140,6 +141,8 @@ void check_forked_child(Options options) {
   std::promise<void> forked;
   const auto ticket = engine->submit({.events = {&event, 1}}, [&](const auto&) { forked.get_future().wait(); });
   REQUIRE(ticket.ok());
+  const Event named{.id = EventId::from_name("test", "queued"), .type = "queued"};
+  auto queued = std::make_optional(engine->submit({.events = {&named, 1}}).value());
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   const pid_t child = fork();
@@ -153,6 +156,7 @@ void check_forked_child(Options options) {
                             refused(engine->submit({.events = {&event, 1}}).status()) && !ticket->is_done() &&
                             refused(ticket->wait().status()) && refused(engine->flush()) && refused(engine->close());
     engine.reset();
+    queued.reset();
     const char answer = is_refused ? 'r' : 'u';
     if (write(ends[1], &answer, 1) != 1) _exit(1);
     pause();  // alive, with the lock file open, until the parent is done
@@ -163,11 +167,12 @@ void check_forked_child(Options options) {
   CHECK(answer == 'r');
   forked.set_value();
   CHECK(ticket->wait().ok());
+  CHECK(queued->wait().ok());
   cursor = Status::not_found("let go");
   REQUIRE(engine->close().ok());
   const auto again = Engine::open(directory, options);
   REQUIRE_MESSAGE(again.ok(), again.status().message());
-  CHECK(again.value()->stats().events == 2);
+  CHECK(again.value()->stats().events == 3);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   close(ends[0]);

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <deque>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -240,6 +241,36 @@ TEST_CASE("closing finishes what was submitted") {
   REQUIRE(store->close().ok());
   CHECK(ticket.is_done());
   CHECK(result_of(ticket).count == 1);
+}
+
+TEST_CASE("closing ends though each callback submits the next batch, which is refused") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  const Event event{.type = "a"};
+  int calls = 0;
+  Status refused;
+  AppendCallback next = [&](const Result<AppendResult>&) {
+    ++calls;
+    refused = store->submit({.events = {&event, 1}}, next).status();
+  };
+  REQUIRE(store->submit({.events = {&event, 1}}, next).ok());
+  REQUIRE(store->close().ok());
+  CHECK(calls == 1);
+  CHECK(refused.code() == StatusCode::kClosed);
+  CHECK(opened(env)->stats().events == 1);
+}
+
+TEST_CASE("an engine that cannot close for want of its cursors takes submissions again") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  auto snapshot = std::make_optional(store->snapshot().value());
+  const Event event{.type = "a"};
+  const AppendTicket before = submitted(*store.engine, {.events = {&event, 1}});
+  CHECK(store->close().code() == StatusCode::kBusy);
+  CHECK(before.is_done());
+  CHECK(result_of(submitted(*store.engine, {.events = {&event, 1}})).first_position == 1);
+  snapshot.reset();
+  CHECK(store->close().ok());
 }
 
 TEST_CASE("submissions under way hold a bounded amount of memory: the next waits for room, but not in a callback") {

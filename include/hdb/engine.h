@@ -109,8 +109,9 @@ class Submission;
 class HDB_EXPORT AppendTicket {
  public:
   bool is_done() const;
-  // Waits until the batch is as durable as asked and visible to every later read, or refused. The same at every call.
-  Result<AppendResult> wait() const;
+  // Waits until the batch is as durable as asked and visible to every later read, or refused. The same at every call;
+  // lives as long as the ticket.
+  const Result<AppendResult>& wait() const;
 
   explicit AppendTicket(std::shared_ptr<const Submission> submission) noexcept;  // internal
 
@@ -120,7 +121,7 @@ class HDB_EXPORT AppendTicket {
 
 // Called once with what AppendTicket::wait() returns after that: by a thread of the engine, which does nothing else for
 // submitted batches meanwhile. Must return soon and not throw. It may call Engine::submit(), and nothing that waits for
-// the engine: no other append, wait(), sync(), flush(), compact() or close().
+// the engine: no other append, wait(), sync(), flush(), compact() or close(); so it must not own the engine either.
 using AppendCallback = std::function<void(const Result<AppendResult>& result)>;
 
 // Counters since open, and sizes now.
@@ -208,9 +209,9 @@ class HDB_EXPORT Engine {
   // The same without waiting for it: for event loops, and to have many batches under way from one thread, which share
   // writes of the log. The batch is encoded before the call returns, so its views need not live on. Batches commit in
   // the order of their submission, except that one with a caller-made id that another append committed at the same
-  // time comes later. Errors that can be told at once are returned and not given to `callback`, all others by both
-  // ticket and callback. Waits as append() does while memory or compaction debt is over its bound, and while
-  // submissions hold 64 MiB; not for the latter when called by a callback.
+  // time comes later, with all its key-value changes. Errors that can be told at once are returned and not given to
+  // `callback`, all others by both ticket and callback. Waits as append() does while memory or compaction debt is over
+  // its bound, and while submissions hold 64 MiB; not for the latter when called by a callback.
   Result<AppendTicket> submit(const Batch& batch, AppendCallback callback = {});
 
   // kLost if the event was damaged and the store is the copy that a repair made; queries leave such positions out. An
@@ -241,8 +242,9 @@ class HDB_EXPORT Engine {
   Stats stats() const;           // all zero after close(), or if memory runs out
   std::string store_id() const;  // a UUID, made at creation; empty if memory runs out
 
-  // Finishes submitted appends and running work, flushes, and reports the first background error, if any. kBusy while
-  // cursors or snapshots live, with the engine still open. The destructor closes too, but cannot report.
+  // Finishes submitted appends, taking no more of them, and running work, flushes, and reports the first background
+  // error, if any. kBusy while cursors or snapshots live, with the engine still open. The destructor closes too, but
+  // cannot report.
   Status close();
   ~Engine();
 
