@@ -104,7 +104,7 @@ Status WriterTeam::write_batches(Member& member, Clock::time_point begin) {
 Status WriterTeam::take_submitted(std::deque<Submitted>& under_way, Member& member, Clock::time_point begin) {
   const Submitted first = std::move(under_way.front());
   under_way.pop_front();
-  HDB_TRY(first.ticket.wait());
+  HDB_TRY(Status(first.ticket.wait().status()));
   member.batches.push_back({seconds_since(begin), seconds_since(first.called) * 1e6, first.events});
   if (!under_way.empty()) member.batch.store(under_way.front().number, std::memory_order_release);
   return {};

@@ -58,6 +58,13 @@ void LogReadAhead::read_ahead() noexcept {
   signal_.notify_one();
 }
 
+// Bytes of the log from the last group's end on, those that groups leave unused too: it is read into memory with them.
+std::uint64_t LogReadAhead::advance_to(LogPoint end) {
+  const std::uint64_t from = end.segment == read_end_.segment ? read_end_.offset : 0;
+  read_end_ = end;
+  return end.offset - from;
+}
+
 // Whether there is room for another one.
 bool LogReadAhead::read_piece() {
   {
@@ -74,7 +81,7 @@ bool LogReadAhead::read_piece() {
     if (!group.ok()) {
       status = group.status();
     } else if (group.value()) {
-      bytes += group.value()->end.offset - group.value()->begin.offset;
+      bytes += advance_to(group.value()->end);
       piece.push_back(std::move(*group.value()));
     }
   }

@@ -25,7 +25,7 @@ class LogReadAhead {
   LogReadAhead(const LogReadAhead&) = delete;
   LogReadAhead& operator=(const LogReadAhead&) = delete;
 
-  // As GroupReader::next(), with its errors and exceptions, behind all groups before them.
+  // As GroupReader::next(): an error comes behind all groups before it. Rethrows what the task threw.
   Result<std::optional<wal::Group>> next() HDB_EXCLUDES(mutex_);
 
  private:
@@ -36,9 +36,11 @@ class LogReadAhead {
   void take_all() HDB_EXCLUDES(mutex_);
   void read_ahead() noexcept HDB_EXCLUDES(mutex_);
   bool read_piece() HDB_EXCLUDES(mutex_);
+  std::uint64_t advance_to(LogPoint end);
 
   Background& background_;
   wal::GroupReader& reader_;       // of the task while is_reading_
+  LogPoint read_end_;              // likewise
   std::vector<wal::Group> taken_;  // the owner's; those below next_ are given out
   std::size_t next_ = 0;
 

@@ -401,7 +401,7 @@ TEST_CASE("memory for what is not flushed stays within its bound, however slow t
   std::printf("memory under a slow disk: memtables at most %llu bytes of %llu, all of the engine's %llu\n",
               static_cast<unsigned long long>(highest), static_cast<unsigned long long>(memtables_max),
               static_cast<unsigned long long>(measured));
-  CHECK(engine->stats().stalls > 0);
+  CHECK(engine->stats().slowdowns > 0);
   CHECK(highest <= memtables_max);
   CHECK(highest > options.memtable_bytes * options.sealed_memtables_max);  // or the disk was not slow
   // A flush and a compaction each build the indexes of a table beside them.
@@ -447,11 +447,12 @@ Recovered recover_log_of(std::uint64_t batches, std::size_t payload_bytes) {
 
 TEST_CASE("recovering a log of small batches takes the memory that they count for, not that of the log they lie in") {
   // Each synced batch begins a block of the log, and fills little of it.
-  constexpr std::uint64_t kBatches = 3000;
+  constexpr std::uint64_t kBatches = 12'000;
   const Recovered small = recover_log_of(kBatches, 100);
   REQUIRE(small.log_bytes >= kBatches * 4096);
-  // Two windows of the log as it is read, the space of its new segment in this Env, and what an open takes anyway.
-  const std::uint64_t fixed = recover_log_of(1, 100).peak + (3u << 20);
+  // What is read ahead and what of that is being applied, 4 MiB each, in regions of that size, the space of the log's new
+  // segment in this Env, and what an open takes anyway.
+  const std::uint64_t fixed = recover_log_of(1, 100).peak + (9u << 20);
   std::printf("memory of recovering a log of %llu bytes in small batches: %llu bytes, the memtable %llu, fixed %llu\n",
               static_cast<unsigned long long>(small.log_bytes), static_cast<unsigned long long>(small.peak),
               static_cast<unsigned long long>(small.memtable_bytes), static_cast<unsigned long long>(fixed));

@@ -104,7 +104,7 @@ Status Workload::finish_submitted() {
   while (!submitted_.empty()) {
     const Submitted first = submitted_.front();
     submitted_.pop_front();
-    HDB_TRY(first.ticket.wait());
+    HDB_TRY(Status(first.ticket.wait().status()));
     acknowledged_batches = first.batches_end;
     if (first.durability == Durability::kSync) durable_batches = std::max(durable_batches, first.batches_end);
   }
