@@ -753,7 +753,7 @@ TEST_CASE("keys that ascend, but for neighbouring batches, are moved down and ha
     const std::string digits = std::to_string(number);
     return std::string(8 - digits.size(), '0') + digits;
   };
-  const int pairs = 2 * static_cast<int>(scaled(3000));
+  constexpr int pairs = 6000;
   for (int number = 0; number < pairs; ++number) {
     REQUIRE(store->put(keyspace, as_bytes(key_of(number ^ 1)), as_bytes(value)).ok());  // 1, 0, 3, 2, ...
     if (number % 64 == 0) store.background->run_tasks();

@@ -46,7 +46,7 @@ void check_submissions(LogFault fault, Fault counted_as) {
     REQUIRE_MESSAGE(done.ok(), done.message());
     submissions = env.submissions();
   }
-  REQUIRE(submissions > 50);
+  REQUIRE(submissions > 25);
   const std::uint64_t runs = std::min<std::uint64_t>(submissions, scaled(60));
   std::uint64_t stopped = 0;
   for (std::uint64_t run = 0; run < runs; ++run) {
