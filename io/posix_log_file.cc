@@ -307,8 +307,7 @@ class PosixLogFile final : public LogFile {
     if (written >= 0 && HDB_SEEDED(lose_what_a_short_completion_left)) {
       written = static_cast<ssize_t>(bytes_of_pieces(write));
     }
-    const bool is_forgotten = write.sync_result == -ECANCELED && HDB_SEEDED(take_a_canceled_sync_for_done);
-    return finish(write, written, is_forgotten ? 0 : write.sync_result);
+    return finish(write, written, write.sync_result);
   }
 
   // Returns when it is done.
@@ -339,7 +338,8 @@ class PosixLogFile final : public LogFile {
     const bool is_whole = done == bytes_of_pieces(write);
     if (!is_whole) {
       HDB_TRY(write_from(write, done));
-      if (sync_result == 0) sync_result = -ECANCELED;  // it came before the rest
+      const bool came_before_the_rest = sync_result == 0 || sync_result == -ECANCELED;
+      if (came_before_the_rest) sync_result = HDB_SEEDED(take_a_canceled_sync_for_done) ? 0 : -ECANCELED;
     }
     const bool came_with_it = is_whole && write.is_direct && write.sync == WriteRing::Sync::kWith;
     if (write.sync != WriteRing::Sync::kNone && !came_with_it) HDB_TRY(sync_after(sync_result));
