@@ -40,13 +40,9 @@ std::vector<Position> positions(Engine& engine, const Query& query) {
 
 // Threads of the machine over files in memory.
 std::unique_ptr<Engine> opened_with_threads(Env& env, const Options& options) {
-  auto store = Store::open("store", options, OpenMode::kOpenOrCreate, {},
-                           Platform{.env = &env,
-                                    .clock = &system_clock(),
-                                    .background = thread_background(options.background_threads),
-                                    .seed = 1});
-  REQUIRE_MESSAGE(store.ok(), store.status().message());
-  return std::make_unique<Engine>(std::move(store).value());
+  auto engine = open_with_threads(env, "store", options);
+  REQUIRE_MESSAGE(engine.ok(), engine.status().message());
+  return std::move(engine).value();
 }
 
 // The first error of any thread.

@@ -250,13 +250,9 @@ class Folder {
 };
 
 std::unique_ptr<Engine> open_engine(Env& env, const std::string& directory, const Options& options) {
-  auto store = Store::open(directory, options, OpenMode::kOpenOrCreate, {},
-                           Platform{.env = &env,
-                                    .clock = &system_clock(),
-                                    .background = thread_background(options.background_threads),
-                                    .seed = 1});
-  REQUIRE_MESSAGE(store.ok(), store.status().message());
-  return std::make_unique<Engine>(std::move(store).value());
+  auto engine = open_with_threads(env, directory, options);
+  REQUIRE_MESSAGE(engine.ok(), engine.status().message());
+  return std::move(engine).value();
 }
 
 constexpr std::size_t kWriters = 4;
@@ -450,8 +446,8 @@ TEST_CASE("recovering a log of small batches takes the memory that they count fo
   constexpr std::uint64_t kBatches = 12'000;
   const Recovered small = recover_log_of(kBatches, 100);
   REQUIRE(small.log_bytes >= kBatches * 4096);
-  // What is read ahead and what of that is being applied, 4 MiB each, in regions of that size, the space of the log's new
-  // segment in this Env, and what an open takes anyway.
+  // What is read ahead and what of that is being applied, 4 MiB each, in regions of that size, the space of the log's
+  // new segment in this Env, and what an open takes anyway.
   const std::uint64_t fixed = recover_log_of(1, 100).peak + (9u << 20);
   std::printf("memory of recovering a log of %llu bytes in small batches: %llu bytes, the memtable %llu, fixed %llu\n",
               static_cast<unsigned long long>(small.log_bytes), static_cast<unsigned long long>(small.peak),

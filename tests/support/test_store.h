@@ -46,6 +46,17 @@ inline Result<TestStore> open_store_read_only(Env& env, const std::string& direc
   return store;
 }
 
+// Threads of the machine, over `env`.
+inline Result<std::unique_ptr<Engine>> open_with_threads(Env& env, const std::string& directory,
+                                                         const Options& options) {
+  return std::make_unique<Engine>(
+      HDB_TRY(Store::open(directory, options, OpenMode::kOpenOrCreate, {},
+                          Platform{.env = &env,
+                                   .clock = &system_clock(),
+                                   .background = thread_background(options.background_threads),
+                                   .seed = 1})));
+}
+
 // The same purpose at a size where a few hundred events fill memtables, make tables and merge them.
 inline Options shrunk(Options options) {
   options.memtable_bytes = 64u << 10;
