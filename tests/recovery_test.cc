@@ -92,6 +92,16 @@ void check_refused(MemoryEnv& env, const std::string& path) {
   CHECK((!verified.ok() || verified->errors > 0));
 }
 
+// Where the log of a store that nobody has open is to be read from.
+wal::ReplayStart replay_start(Env& env) {
+  const compaction::ManifestState state = compaction::recover(env, "store").value().state;
+  return {.store_id = state.store_id,
+          .epoch_max = state.epoch,
+          .floor = state.log_floor,
+          .next_sequence = state.next_sequence,
+          .next_position = state.position_end};
+}
+
 }  // namespace
 
 TEST_CASE("a manifest that lost its newest edits does not make an open delete the log they spoke of") {
@@ -463,12 +473,7 @@ TEST_CASE("a log that is read ahead gives the groups and the error that it gives
     env.crash_at(env.operations());
   }
   env.crash(1);
-  const compaction::ManifestState state = compaction::recover(env, "store").value().state;
-  const wal::ReplayStart start{.store_id = state.store_id,
-                               .epoch_max = state.epoch,
-                               .floor = state.log_floor,
-                               .next_sequence = state.next_sequence,
-                               .next_position = state.position_end};
+  const wal::ReplayStart start = replay_start(env);
   for (const bool is_damaged : {false, true}) {
     CAPTURE(is_damaged);
     std::vector<LogPoint> ends;
@@ -520,12 +525,7 @@ TEST_CASE("who stops in the middle of a log that is read ahead finds its reader 
     env.crash_at(env.operations());
   }
   env.crash(1);
-  const compaction::ManifestState state = compaction::recover(env, "store").value().state;
-  const wal::ReplayStart start{.store_id = state.store_id,
-                               .epoch_max = state.epoch,
-                               .floor = state.log_floor,
-                               .next_sequence = state.next_sequence,
-                               .next_position = state.position_end};
+  const wal::ReplayStart start = replay_start(env);
   const std::unique_ptr<Background> background = thread_background(1);
   BatchMemory memory(0);
   {
