@@ -59,9 +59,6 @@ Status generate(const BenchOptions& options) {
 Status run(const BenchOptions& options) {
   if (options.workload == "list") return list(options);
   if (options.workload == "generate") return generate(options);
-  if (options.workload == "seeds") {
-    return Status::invalid_argument("seeds: most of its table belongs to workloads that this build does not have");
-  }
   for (const Workload& workload : all_workloads()) {
     if (workload.name == options.workload) return workload.run(options);
   }

@@ -116,6 +116,7 @@ Result<RunOptions> run_options(const BenchOptions& bench, std::string_view defau
     }
   }
   if (adjust) adjust(run.options);
+  if (bench.durability) run.options.durability = *bench.durability;
   for (const std::string& setting : bench.settings) {
     const std::size_t equals = setting.find('=');
     if (equals == std::string::npos) {
@@ -124,7 +125,6 @@ Result<RunOptions> run_options(const BenchOptions& bench, std::string_view defau
     HDB_TRY(set_option(run.options, setting.substr(0, equals), setting.substr(equals + 1)));
     run.preset += " " + setting;
   }
-  if (bench.durability) run.options.durability = *bench.durability;
   HDB_TRY(validate(run.options));
   return run;
 }

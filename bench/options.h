@@ -45,9 +45,10 @@ struct RunOptions {
   std::string preset;
 };
 
-// The preset (or `default_preset`), or --config, with --set applied, validated. Under the preset `throughput`, which
-// is for bulk load, write buffers are 256 MiB and caches 2 GiB in every engine unless --set says otherwise; else every
-// engine gets the preset's. `adjust`, which may be empty, is what a workload needs, applied before --set.
+// The preset (or `default_preset`), or --config, with --durability and then --set applied, validated. Under the preset
+// `throughput`, which is for bulk load, write buffers are 256 MiB and caches 2 GiB in every engine unless --set says
+// otherwise; else every engine gets the preset's. `adjust`, which may be empty, is what a workload needs, applied
+// before --set.
 Result<RunOptions> run_options(const BenchOptions& bench, std::string_view default_preset,
                                const std::function<void(Options& options)>& adjust = {});
 

@@ -50,8 +50,10 @@ std::string escaped(std::string_view text) {
 
 // "1.5 M", "220 K"
 std::string short_number(double value) {
-  if (value >= 1e6) return fmt::format("{:.3g} M", value / 1e6);
-  if (value >= 1e3) return fmt::format("{:.3g} K", value / 1e3);
+  constexpr std::pair<double, const char*> kUnits[] = {{1e9, " G"}, {1e6, " M"}, {1e3, " K"}};
+  for (const auto& [unit, name] : kUnits) {
+    if (value >= 0.9995 * unit) return fmt::format("{:.3g}{}", value / unit, name);
+  }
   return fmt::format("{:.3g}", value);
 }
 
@@ -273,17 +275,13 @@ std::string table(std::span<const FigureResult> results) {
 }
 
 // What the figures are nothing without.
-std::string circumstances(const FigureResult& result) {
+std::string introduction(const FigureResult& result) {
   std::string given;
   for (const Figure& figure : result.measured.figures.all()) {
     if (figure.kind == FigureKind::kGiven) given += fmt::format("{} {}, ", figure.name, figure_text(figure));
   }
-  return fmt::format(
-      "<p>{}durability {}, preset {}; write buffers {}, caches {}. {}; a synced 4 KiB write takes {:.0f} &micro;s "
-      "(p50). Plots show each engine's median round. Compare engines within this page only.</p>\n",
-      given, durability_name(result.label.options.durability), escaped(result.label.preset),
-      human_bytes(result.label.options.memtable_bytes), human_bytes(result.label.options.block_cache_bytes),
-      escaped(result.label.cpu_model), result.label.device_sync_p50_us);
+  return "<p>" + given + escaped(circumstances(result.label)) +
+         ". Plots show each engine's median round. Compare engines within this page only.</p>\n";
 }
 
 constexpr const char* kStyle =
@@ -317,7 +315,7 @@ Status write_report(const std::filesystem::path& file, std::span<const FigureRes
       "<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>hdb-bench {0}</title>\n"
       "<style>{1}</style>\n<h1>hdb-bench {0}</h1>\n",
       escaped(first.label.workload), kStyle);
-  html += circumstances(first) + course_plots(shown) + side_by_side(shown);
+  html += introduction(first) + course_plots(shown) + side_by_side(shown);
   for (const Ratio& ratio : ratios) html += "<p>" + escaped(to_text(ratio)) + "</p>\n";
   html += table(results) + "</html>\n";
   // Through a link, to what it names.

@@ -84,6 +84,12 @@ std::string name_of(const RunLabel& label) {
   return label.variant.empty() ? label.engine : label.engine + " " + label.variant;
 }
 
+std::string circumstances(const RunLabel& label) {
+  return fmt::format("durability {}, preset {}; write buffers {}, caches {}; {}; a synced 4 KiB write takes {:.0f} us",
+                     durability_name(label.options.durability), label.preset, human_bytes(label.options.memtable_bytes),
+                     human_bytes(label.options.block_cache_bytes), label.cpu_model, label.device_sync_p50_us);
+}
+
 std::string human_bytes(std::uint64_t bytes) {
   const auto count = static_cast<double>(bytes);
   if (count >= 1e9) return fmt::format("{:.2f} GB", count / 1e9);

@@ -69,6 +69,9 @@ std::vector<std::string> peers_of_hdb(std::span<const Measured> results) {
 // "lmdb writemap"
 std::string name_of(const RunLabel& label);
 
+// "durability none, preset throughput; write buffers ...": the same of every engine and round
+std::string circumstances(const RunLabel& label);
+
 // "1.23 GB", "456 kB"
 std::string human_bytes(std::uint64_t bytes);
 

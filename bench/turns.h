@@ -17,6 +17,7 @@ Result<std::vector<Measured>> take_turns(const BenchOptions& options, const std:
                                          const RunOptions& run_options,
                                          const std::function<Result<Measured>(const RunLabel& label)>& run_once) {
   RunLabel label = HDB_TRY(label_of(options, run_options));
+  if (options.output == OutputForm::kText) HDB_TRY(print_line(label.workload + ": " + circumstances(label)));
   std::vector<Measured> results;
   for (label.round = 0; label.round < options.rounds; ++label.round) {
     for (const std::string& engine : engines) {

@@ -26,6 +26,10 @@ Result<std::vector<std::string>> engines_of(const BenchOptions& options, std::ve
       return Status::invalid_argument("--engine " + engine + " is not built in; install lib" + engine +
                                       "-dev and configure again");
     }
+    if (options.in_flight > 1 && engine != "hdb") {
+      return Status::invalid_argument("--in-flight: --engine " + engine +
+                                      " has no way to submit without waiting; leave it out, or measure hdb alone");
+    }
   }
   return options.engines.empty() ? std::move(fallback) : options.engines;
 }

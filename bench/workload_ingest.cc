@@ -122,6 +122,7 @@ Status verify_events(const EventSource& source, Placements& placements, std::uin
 }  // namespace
 
 Status run_ingest(const BenchOptions& given) {
+  if (given.in_flight > 1) return Status::invalid_argument("--in-flight: ingest waits for its events; leave it out");
   BenchOptions options = given;
   FigureRounds rounds;
   rounds.engines = HDB_TRY(engines_of(options, {"hdb"}, kPairEngines));

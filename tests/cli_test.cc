@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 #include "base/record.h"
+#include "tests/support/temporary_directory.h"
 #include "tools/cli/event_batch.h"
 #include "tools/cli/ingest_progress.h"
 #include "tools/cli/input_stream.h"
@@ -25,26 +26,16 @@ namespace hdb::cli {
 
 namespace {
 
-// A directory that is gone after the test.
 class Scratch {
  public:
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "hdb_cli_XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    directory_ = name;
-  }
-  ~Scratch() { std::filesystem::remove_all(directory_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
   std::string write(const std::string& name, std::string_view content) const {
-    const std::filesystem::path path = directory_ / name;
+    const std::filesystem::path path = std::filesystem::path(directory_.path()) / name;
     std::ofstream(path, std::ios::binary) << content;
     return path.string();
   }
 
  private:
-  std::filesystem::path directory_;
+  test::TemporaryDirectory directory_;
 };
 
 std::int64_t ns_of(std::string_view text) {

@@ -18,30 +18,22 @@ namespace hdb::test {
 
 namespace {
 
-// How many operations the workload takes. A workload that does not do what the loops are about would cover nothing.
-std::uint64_t operations_of(std::uint64_t seed) {
-  MemoryEnv env;
-  Workload workload(env, seed);
-  const Status done = workload.run();
-  REQUIRE_MESSAGE(done.ok(), done.message());
-  CHECK(workload.durable_batches == kWorkloadBatches);
-  CHECK(workload.flushes > 0);
-  CHECK(workload.compactions > 0);
-  CHECK(workload.backups > 0);
-  CHECK(workload.filled_segments > 0);
-  return env.operations();
-}
+struct FullWorkload {
+  std::uint64_t seed;
+  std::uint64_t operations;
+};
 
-// A seed whose workload flushes, compacts and backs up: which of them it does is drawn.
-std::uint64_t seed_of_a_full_workload() {
-  std::uint64_t seed = test_seed();
-  while (true) {
+// A workload that does all that the loops are about: which of it a seed does is drawn.
+FullWorkload full_workload() {
+  for (std::uint64_t seed = test_seed();; ++seed) {
     MemoryEnv env;
     Workload workload(env, seed);
     const Status done = workload.run();
     REQUIRE_MESSAGE(done.ok(), done.message());
-    if (workload.compactions > 0 && workload.backups > 0) return seed;
-    ++seed;
+    CHECK(workload.durable_batches == kWorkloadBatches);
+    const bool is_full =
+        workload.flushes > 0 && workload.compactions > 0 && workload.backups > 0 && workload.filled_segments > 0;
+    if (is_full) return {seed, env.operations()};
   }
 }
 
@@ -113,9 +105,8 @@ std::uint64_t operations_of_work(std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("after a power loss at any operation every durable batch is there, whole and in order, and nothing else") {
-  const std::uint64_t seed = seed_of_a_full_workload();
+  const auto [seed, operations] = full_workload();
   CAPTURE(seed);
-  const std::uint64_t operations = operations_of(seed);
   const std::uint64_t runs = std::min<std::uint64_t>(operations, scaled(300));
   for (std::uint64_t run = 0; run < runs; ++run) {
     const std::uint64_t crash_at = run * operations / runs;
@@ -133,9 +124,8 @@ TEST_CASE("after a power loss at any operation every durable batch is there, who
 }
 
 TEST_CASE("an error at any operation loses nothing that was acknowledged, and the store opens again") {
-  const std::uint64_t seed = seed_of_a_full_workload();
+  const auto [seed, operations] = full_workload();
   CAPTURE(seed);
-  const std::uint64_t operations = operations_of(seed);
   const std::uint64_t runs = std::min<std::uint64_t>(operations, scaled(200));
   for (std::uint64_t run = 0; run < runs; ++run) {
     const std::uint64_t fail_at = run * operations / runs;

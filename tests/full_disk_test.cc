@@ -21,6 +21,7 @@
 
 #include "io/env.h"
 #include "io/file_name.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/test_run.h"
 #include "tests/support/test_store.h"
 
@@ -65,9 +66,6 @@ class SmallDisk {
   explicit SmallDisk(Kind kind) {
     static const std::string refusal = take_own_mounts();
     why_not_ = refusal;
-    std::string pattern = (std::filesystem::temp_directory_path() / "hdb full disk XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    folder_ = pattern;
     std::filesystem::create_directory(path());
     if (!why_not_.empty()) return;
     const std::string size = std::to_string(kDiskBytes);
@@ -75,7 +73,7 @@ class SmallDisk {
       is_mounted_ = mount("none", path().c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
       if (!is_mounted_) why_not_ = "a file system in memory cannot be mounted here";
     } else {
-      const std::string image = folder_ + "/image";
+      const std::string image = folder_.path() + "/image";
       is_mounted_ = runs("truncate -s " + size + " '" + image + "' && mkfs.ext4 -q -F -m 0 '" + image +
                          "' && mount -o loop '" + image + "' '" + path() + "'");
       if (!is_mounted_) why_not_ = "an ext4 file system in a file cannot be made and mounted here";
@@ -83,7 +81,6 @@ class SmallDisk {
   }
   ~SmallDisk() {
     if (is_mounted_) umount2(path().c_str(), MNT_DETACH);
-    std::filesystem::remove_all(folder_);
   }
   SmallDisk(const SmallDisk&) = delete;
   SmallDisk& operator=(const SmallDisk&) = delete;
@@ -93,7 +90,7 @@ class SmallDisk {
     if (!is_mounted_) skip(why_not_);
     return is_mounted_;
   }
-  std::string path() const { return folder_ + "/disk"; }
+  std::string path() const { return folder_.path() + "/disk"; }
   std::string store() const { return path() + "/store"; }
   std::uint64_t bytes_left() const { return std::filesystem::space(path()).available; }
 
@@ -109,7 +106,7 @@ class SmallDisk {
   void free_again() const { std::filesystem::remove(path() + "/filler"); }
 
  private:
-  std::string folder_;
+  TemporaryDirectory folder_;
   std::string why_not_;
   bool is_mounted_ = false;
 };

@@ -1,5 +1,4 @@
-// The contract of io/env.h, held by the operating system's files and by the disk in memory alike; and what that disk
-// may do in a crash.
+// The contract of io/env.h, held by the operating system's files and by the disk in memory alike.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -22,29 +21,15 @@
 #include "io/file_name.h"
 #include "io/locked_env.h"
 #include "io/unfinished_copy.h"
+#include "tests/support/file_contents.h"
 #include "tests/support/memory_env.h"
+#include "tests/support/temporary_directory.h"
 
-namespace hdb {
+namespace hdb::test {
 
 namespace {
 
-using test::MemoryEnv;
 using Random = std::mt19937_64;
-
-// A directory of the operating system, removed at the end.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() : path_((std::filesystem::temp_directory_path() / "hdb-io-test-XXXXXX").string()) {
-    REQUIRE(::mkdtemp(path_.data()) != nullptr);
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // Runs the promise on each Env, in an empty directory.
 void on_each_env(const std::function<void(Env&, const std::string& directory)>& promise) {
@@ -74,34 +59,6 @@ void on_each_log(const std::function<void(Env&, const std::string& directory, Lo
     REQUIRE(env.create_directory("store").ok());
     promise(env, "store", LogWrites::kAuto);
   }
-}
-
-Buffer pattern(std::size_t size, std::uint64_t seed) {
-  Random random(seed);
-  Buffer bytes(size);
-  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random() % 255 + 1);  // never zero
-  return bytes;
-}
-
-void write_whole(Env& env, const std::string& path, ByteView content, bool is_synced = true) {
-  const auto file = env.create(path);
-  REQUIRE_MESSAGE(file.ok(), file.status().message());
-  REQUIRE(file.value()->append({&content, 1}).ok());
-  if (is_synced) REQUIRE(file.value()->sync().ok());
-  REQUIRE(file.value()->close().ok());
-}
-
-std::string text_of(Env& env, const std::string& path) {
-  const Result<Buffer> content = read_file(env, path, 1u << 30);
-  REQUIRE_MESSAGE(content.ok(), content.status().message());
-  return std::string(as_text(content.value()));
-}
-
-Status write_log(LogFile& log, std::uint64_t offset, ByteView piece, bool is_durable) {
-  const LogFile::Ticket ticket = HDB_TRY(log.submit(offset, {&piece, 1}, is_durable));
-  const std::uint64_t written = HDB_TRY(log.wait(ticket));
-  CHECK(written == piece.size());
-  return {};
 }
 
 }  // namespace
@@ -657,225 +614,4 @@ TEST_CASE("file names parse to the number they were built from, and to nothing e
   CHECK(parent_directory("a") == ".");
 }
 
-TEST_CASE("a crash keeps what was synced, and of the rest whole sectors of old or new") {
-  std::set<std::string> outcomes;
-  std::set<std::uint64_t> sizes;
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    CAPTURE(seed);
-    MemoryEnv env;
-    const std::string path = "log";
-    const auto log = env.create_log(path);
-    REQUIRE(log.ok());
-    REQUIRE(log.value()->prepare(4096).ok());
-    const Buffer synced = pattern(1000, 1), unsynced = pattern(3000, 2);
-    REQUIRE(write_log(*log.value(), 0, synced, false).ok());
-    REQUIRE(log.value()->sync().ok());
-    REQUIRE(env.sync_directory(".").ok());
-    REQUIRE(write_log(*log.value(), 1024, unsynced, false).ok());
-    REQUIRE(log.value()->prepare(16384).ok());
-    env.crash(seed);
-
-    const Buffer content = read_file(env, path, 1u << 20).value();
-    REQUIRE(content.size() >= 4096);
-    REQUIRE(content.size() <= 16384);
-    sizes.insert(content.size());
-    CHECK(equal_bytes(ByteView(content).first(1000), synced));
-    std::string outcome;
-    Buffer written(16384);
-    std::copy(unsynced.begin(), unsynced.end(), written.begin() + 1024);
-    const Buffer zeros(512);
-    for (std::size_t at = 1024; at < 4096; at += 512) {
-      const ByteView sector = ByteView(content).subspan(at, 512);
-      const bool is_new = equal_bytes(sector, ByteView(written).subspan(at, 512));
-      CHECK((is_new || equal_bytes(sector, zeros)));
-      outcome += is_new ? 'n' : 'o';
-    }
-    outcomes.insert(outcome);
-  }
-  CHECK(outcomes.size() > 32);  // of 64
-  CHECK(sizes.contains(4096));
-  CHECK(sizes.contains(16384));
-  CHECK(sizes.size() > 10);
-}
-
-TEST_CASE("a durable write is so alone; what was written before it may be lost") {
-  bool was_lost = false, was_kept = false;
-  for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    CAPTURE(seed);
-    MemoryEnv env;
-    const auto log = env.create_log("log");
-    REQUIRE(log.ok());
-    REQUIRE(log.value()->prepare(4096).ok());
-    REQUIRE(env.sync_directory(".").ok());
-    const Buffer first = pattern(512, 1), second = pattern(512, 2);
-    REQUIRE(write_log(*log.value(), 0, first, false).ok());
-    REQUIRE(write_log(*log.value(), 512, second, true).ok());
-    env.crash(seed);
-    const Buffer content = read_file(env, "log", 4096).value();
-    REQUIRE(content.size() >= 1024);
-    CHECK(equal_bytes(ByteView(content).subspan(512, 512), second));
-    (equal_bytes(ByteView(content).first(512), first) ? was_kept : was_lost) = true;
-  }
-  CHECK(was_lost);
-  CHECK(was_kept);
-}
-
-TEST_CASE("a failed sync loses what it should have kept, even if a later one succeeds") {
-  for (std::uint64_t seed = 0; seed < 20; ++seed) {
-    CAPTURE(seed);
-    MemoryEnv env;
-    const auto log = env.create_log("log");
-    REQUIRE(log.ok());
-    REQUIRE(log.value()->prepare(1024).ok());
-    REQUIRE(log.value()->sync().ok());
-    REQUIRE(env.sync_directory(".").ok());
-    const Buffer bytes = pattern(1024, 1);
-    REQUIRE(write_log(*log.value(), 0, bytes, false).ok());
-    env.fail_at(env.operations());
-    CHECK(log.value()->sync().code() == StatusCode::kIoError);
-    REQUIRE(write_log(*log.value(), 512, ByteView(bytes).first(512), false).ok());
-    CHECK(log.value()->sync().ok());
-    env.crash(seed);
-    const Buffer content = read_file(env, "log", 1024).value();
-    CHECK(equal_bytes(ByteView(content).first(512), Buffer(512)));
-    CHECK(equal_bytes(ByteView(content).subspan(512), ByteView(bytes).first(512)));  // written again
-  }
-}
-
-TEST_CASE("a truncation survives a crash as a whole or not at all, and once synced for good") {
-  std::set<std::size_t> sizes;
-  const Buffer bytes = pattern(4000, 1);
-  for (const bool is_synced : {false, true}) {
-    for (std::uint64_t seed = 0; seed < 50; ++seed) {
-      CAPTURE(seed);
-      MemoryEnv env;
-      write_whole(env, "log", bytes);
-      REQUIRE(env.sync_directory(".").ok());
-      const auto log = env.open_log("log");
-      REQUIRE(log.ok());
-      REQUIRE(log.value()->truncate(1024).ok());
-      if (is_synced) REQUIRE(log.value()->sync().ok());
-      env.crash(seed);
-      const Buffer content = read_file(env, "log", 4000).value();
-      CHECK(equal_bytes(content, ByteView(bytes).first(content.size())));
-      if (is_synced) {
-        CHECK(content.size() == 1024);
-      } else {
-        sizes.insert(content.size());
-      }
-    }
-  }
-  CHECK(sizes.contains(1024));
-  CHECK(sizes.contains(4000));
-}
-
-TEST_CASE("a crash keeps or undoes each unsynced create, rename and remove, and no synced one") {
-  std::set<std::vector<std::string>> outcomes;
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    CAPTURE(seed);
-    MemoryEnv env;
-    write_whole(env, "kept", as_bytes("kept"));
-    write_whole(env, "renamed", as_bytes("renamed"));
-    write_whole(env, "removed", as_bytes("removed"));
-    REQUIRE(env.sync_directory(".").ok());
-    write_whole(env, "created", as_bytes("created"));
-    REQUIRE(env.rename("renamed", "renamed2").ok());
-    REQUIRE(env.remove("removed").ok());
-    env.crash(seed);
-    const std::vector<std::string> names = env.list(".").value();
-    outcomes.insert(names);
-    std::size_t kept = 0, renamed = 0;
-    for (const std::string& name : names) {
-      kept += name == "kept" ? 1 : 0;
-      renamed += name.starts_with("renamed") ? 1 : 0;
-      CHECK(text_of(env, name).substr(0, 7) == std::string_view(name).substr(0, 7));  // synced before the crash
-    }
-    CHECK(kept == 1);
-    CHECK(renamed == 1);  // never both names, never none
-  }
-  CHECK(outcomes.size() == 8);
-}
-
-TEST_CASE("after a crash old handles only fail, locks are free and faults are over") {
-  MemoryEnv env;
-  write_whole(env, "file", as_bytes("x"));
-  REQUIRE(env.sync_directory(".").ok());
-  auto held = env.lock("LOCK");
-  REQUIRE(held.ok());
-  const auto reader = env.open("file");
-  const auto writer = env.create("new");
-  const auto log = env.create_log("log");
-  REQUIRE(reader.ok());
-  REQUIRE(writer.ok());
-  REQUIRE(log.ok());
-  env.crash_at(env.operations());
-  CHECK_FALSE(env.exists("file").ok());
-  CHECK_FALSE(writer.value()->sync().ok());
-  env.crash(1);
-  Buffer byte(1);
-  const ByteView piece = byte;
-  CHECK(reader.value()->read(0, byte).code() == StatusCode::kIoError);
-  CHECK(writer.value()->append({&piece, 1}).code() == StatusCode::kIoError);
-  CHECK(writer.value()->sync().code() == StatusCode::kIoError);
-  CHECK(log.value()->prepare(10).status().code() == StatusCode::kIoError);
-  const auto second = env.lock("LOCK");
-  CHECK(second.ok());
-  std::move(held).value().reset();  // the lock of the dead machine: frees nothing
-  CHECK(env.lock("LOCK").status().code() == StatusCode::kBusy);
-  CHECK(text_of(env, "file") == "x");
-}
-
-TEST_CASE("every operation can be made to fail, by its number") {
-  const auto work = [](MemoryEnv& env) -> Status {
-    HDB_TRY(env.create_directory("store"));
-    HDB_TRY(replace_file(env, "store/file", as_bytes("content")));
-    const Buffer content = HDB_TRY(read_file(env, "store/file", 100));
-    const std::unique_ptr<LogFile> log = HDB_TRY(env.create_log("store/log"));
-    HDB_TRY(log->prepare(100));
-    HDB_TRY(write_log(*log, 0, content, true));
-    HDB_TRY(log->truncate(7));
-    HDB_TRY(log->close());
-    HDB_TRY(env.list("store"));
-    const std::unique_ptr<FileLock> lock = HDB_TRY(env.lock("store/LOCK"));
-    return env.remove("store/log");
-  };
-  MemoryEnv healthy;
-  REQUIRE(work(healthy).ok());
-  const std::uint64_t operations = healthy.operations();
-  CHECK(operations >= 18);
-  for (std::uint64_t number = 0; number < operations; ++number) {
-    CAPTURE(number);
-    MemoryEnv env;
-    env.fail_at(number, Status::error(StatusCode::kNoSpace, "injected"));
-    const Status status = work(env);
-    CHECK(status.code() == StatusCode::kNoSpace);
-    MemoryEnv full;
-    full.fail_from(number);
-    CHECK(work(full).code() == StatusCode::kIoError);
-    full.heal();
-    CHECK(full.list(".").ok());
-  }
-}
-
-TEST_CASE("a full disk refuses log space and leaves the file as it was, until there is space") {
-  MemoryEnv env;
-  env.limit_bytes(10'000);
-  const auto log = env.create_log("log");
-  REQUIRE(log.ok());
-  REQUIRE(log.value()->prepare(8000).ok());
-  CHECK(log.value()->prepare(10'001).status().code() == StatusCode::kNoSpace);
-  CHECK(env.file_bytes("log").value() == 8000);
-  CHECK(env.bytes_used() == 8000);
-  CHECK(write_log(*log.value(), 7000, pattern(1000, 1), true).ok());
-  const auto file = env.create("file");
-  REQUIRE(file.ok());
-  const Buffer bytes = pattern(3000, 1);
-  const ByteView piece = bytes;
-  CHECK(file.value()->append({&piece, 1}).code() == StatusCode::kNoSpace);
-  REQUIRE(env.remove("file").ok());
-  CHECK(log.value()->prepare(10'000).value() == 2000);
-  env.limit_bytes(20'000);
-  CHECK(log.value()->prepare(20'000).value() == 10'000);
-}
-
-}  // namespace hdb
+}  // namespace hdb::test

@@ -28,6 +28,7 @@
 #include "tests/support/gated_env.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/model.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/test_store.h"
 #include "tools/dump/dump.h"
 #include "tools/dump/salvage.h"
@@ -237,18 +238,6 @@ std::vector<Decoder> all_decoders() {
   };
 }
 
-class Folder {
- public:
-  Folder() : path_((std::filesystem::temp_directory_path() / "hdb memory bound XXXXXX").string()) {
-    REQUIRE(mkdtemp(path_.data()) != nullptr);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string store() const { return path_ + "/store"; }
-
- private:
-  std::string path_;
-};
-
 std::unique_ptr<Engine> open_engine(Env& env, const std::string& directory, const Options& options) {
   auto engine = open_with_threads(env, directory, options);
   REQUIRE_MESSAGE(engine.ok(), engine.status().message());
@@ -355,7 +344,7 @@ TEST_CASE("a decoder takes no more memory than twice its bytes and 64 KiB, whate
 }
 
 TEST_CASE("memory for what is not flushed stays within its bound, however slow the disk") {
-  Folder folder;
+  const TemporaryDirectory folder;
   GatedEnv env(posix_env());
   env.hold(Gate::kTables);
   Options options = presets::balanced();
@@ -467,7 +456,7 @@ TEST_CASE("recovering a log of large batches takes at most twice their bytes: th
 }
 
 TEST_CASE("the block cache stays within block_cache_bytes, also while many threads read") {
-  Folder folder;
+  const TemporaryDirectory folder;
   Options options = presets::throughput();
   options.memtable_bytes = 2u << 20;
   options.block_cache_bytes = 2u << 20;

@@ -20,27 +20,19 @@
 #include "tests/support/failing_allocations.h"
 #include "tests/support/gated_env.h"
 #include "tests/support/model.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/test_store.h"
 
 namespace hdb::test {
 
 namespace {
 
-// A folder of its own, removed with it.
-class Folder {
- public:
-  Folder() {
-    const std::filesystem::path memory = "/dev/shm";
-    const bool is_there = std::filesystem::is_directory(memory) && access(memory.c_str(), W_OK) == 0;
-    path_ = ((is_there ? memory : std::filesystem::temp_directory_path()) / "hdb memory XXXXXX").string();
-    REQUIRE(mkdtemp(path_.data()) != nullptr);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string store() const { return path_ + "/store"; }
-
- private:
-  std::string path_;
-};
+// Of memory where there is one: these tests open thousands of stores.
+std::filesystem::path fast_parent() {
+  const std::filesystem::path memory = "/dev/shm";
+  const bool is_there = std::filesystem::is_directory(memory) && access(memory.c_str(), W_OK) == 0;
+  return is_there ? memory : std::filesystem::path();
+}
 
 constexpr std::uint64_t kSeed = 11;
 
@@ -155,7 +147,7 @@ class Starved {
   Keyspace keyspace() const { return keyspace_; }
 
  private:
-  Folder folder_;
+  TemporaryDirectory folder_{fast_parent()};
   Failing failing_;
   std::mt19937_64 random_;
   std::optional<TestStore> store_;
@@ -226,7 +218,7 @@ TEST_CASE("an append without memory has no effect or says that its outcome is un
 }
 
 TEST_CASE("a memtable that a batch could not be put into is not flushed: the log keeps the batch for the next open") {
-  const Folder folder;
+  const TemporaryDirectory folder(fast_parent());
   const Options options = tiny();
   // So large that its caller applies it, not the leader of its group: others may lead meanwhile.
   const std::string full(std::max<std::size_t>(options.memtable_bytes, 34u << 10), 'f');
@@ -304,7 +296,7 @@ class LargeAppends {
 // `number`, counted from the first of that commit, find no memory. Whether the commit had as many.
 bool starve_a_commit_at(std::uint64_t number) {
   constexpr std::size_t kAppends = 6;
-  const Folder folder;
+  const TemporaryDirectory folder(fast_parent());
   const Options options = presets::durable();
   std::uint64_t events_before = 0;
   bool has_met_several = false;
@@ -391,7 +383,7 @@ TEST_CASE("an append that finds no memory on the way to a new log segment leaves
       std::uint64_t stopped = 0;
       for (std::uint64_t number = 0; has_failed; ++number) {
         CAPTURE(number);
-        const Folder folder;
+        const TemporaryDirectory folder(fast_parent());
         Expected expected;
         {
           const TestStore store = open_store(posix_env(), folder.store(), options, kSeed).value();
@@ -433,7 +425,7 @@ TEST_CASE("a submission that has to be tried again says that it had no effect on
   std::uint64_t refused = 0;
   for (std::uint64_t number = 0; has_failed; ++number) {
     CAPTURE(number);
-    const Folder folder;
+    const TemporaryDirectory folder(fast_parent());
     const TestStore store = open_store(posix_env(), folder.store(), tiny(), kSeed).value();
     const Event first{.id = EventId::from_name("test", "x"), .type = "x"};
     const Event second[] = {first, Event{.type = "fresh"}};
@@ -454,7 +446,7 @@ TEST_CASE("a submission that has to be tried again says that it had no effect on
 }
 
 TEST_CASE("a ticket tells of a committed batch without memory too") {
-  const Folder folder;
+  const TemporaryDirectory folder(fast_parent());
   const TestStore store = open_store(posix_env(), folder.store(), tiny(), kSeed).value();
   const Event known{.id = EventId::from_name("test", "x"), .type = "x"};
   REQUIRE(store->append(known).ok());

@@ -23,27 +23,13 @@
 #include "io/write_ring.h"
 #include "tests/support/faulty_calls.h"
 #include "tests/support/model.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/test_run.h"
 #include "tests/support/test_store.h"
 
 namespace hdb::test {
 
 namespace {
-
-// Removed at the end.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() : path_((std::filesystem::temp_directory_path() / "hdb-posix-faults-XXXXXX").string()) {
-    REQUIRE(::mkdtemp(path_.data()) != nullptr);
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 Buffer random_bytes(std::mt19937_64& random, std::size_t size) {
   Buffer bytes(size);

@@ -19,6 +19,7 @@
 
 #include "tests/support/events.h"
 #include "tests/support/faults.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/test_store.h"
 
 namespace hdb::test {
@@ -103,9 +104,8 @@ void check_killed_writers(const Options& options) {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  std::string pattern = (std::filesystem::temp_directory_path() / "hdb process test XXXXXX").string();
-  REQUIRE(mkdtemp(pattern.data()) != nullptr);
-  const std::filesystem::path directory = std::filesystem::path(pattern) / "a store";
+  const TemporaryDirectory temporary;
+  const std::filesystem::path directory = temporary.store();
   std::map<Position, std::uint64_t> expected;
   const std::size_t rounds = scaled(6);
   for (std::size_t round = 0; round < rounds; ++round) {
@@ -125,14 +125,12 @@ void check_killed_writers(const Options& options) {
     CHECK(engine.value()->close().ok());
   }
   CHECK(!expected.empty());
-  std::filesystem::remove_all(pattern);
 }
 
 void check_forked_child(Options options) {
   options.durability = Durability::kSync;
-  std::string pattern = (std::filesystem::temp_directory_path() / "hdb fork test XXXXXX").string();
-  REQUIRE(mkdtemp(pattern.data()) != nullptr);
-  const std::filesystem::path directory = std::filesystem::path(pattern) / "store";
+  const TemporaryDirectory temporary;
+  const std::filesystem::path directory = temporary.store();
   auto engine = Engine::open(directory, options).value();
   REQUIRE(engine->append(Event{.type = "parent"}).ok());
   auto cursor = engine->query(Query{});
@@ -177,7 +175,6 @@ void check_forked_child(Options options) {
   waitpid(child, nullptr, 0);
   close(ends[0]);
   close(ends[1]);
-  std::filesystem::remove_all(pattern);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "io/file_name.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/model.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/test_store.h"
 
 namespace hdb::test {
@@ -311,9 +312,8 @@ TEST_CASE("an id that is no longer remembered sends whoever looked it up before 
 }
 
 TEST_CASE("an open that gets none or only some of its threads says so, leaves nothing, and can be done again") {
-  std::string pattern = (std::filesystem::temp_directory_path() / "hdb threads XXXXXX").string();
-  REQUIRE(mkdtemp(pattern.data()) != nullptr);
-  const std::filesystem::path directory = std::filesystem::path(pattern) / "store";
+  const TemporaryDirectory temporary;
+  const std::filesystem::path directory = temporary.store();
   const auto threads_now = [] {
     const std::filesystem::directory_iterator tasks("/proc/self/task");
     return std::distance(begin(tasks), end(tasks));
@@ -345,7 +345,6 @@ TEST_CASE("an open that gets none or only some of its threads says so, leaves no
     CHECK(engine.value()->stats().events == (is_there ? 2 : 1));
     CHECK(engine.value()->close().ok());
   }
-  std::filesystem::remove_all(pattern);
 }
 
 TEST_CASE("a store whose lock file is removed while it is idle makes no keyspace and marks no log") {

@@ -61,6 +61,14 @@ struct RingOperation {
   std::uint64_t result_wanted = 0;  // bytes of a write
 };
 
+// Which file an open one is, by whatever descriptor: a sync of one makes durable what was written by another.
+using FileId = std::pair<dev_t, ino_t>;
+FileId id_of(int file) {
+  struct stat attributes {};
+  [[maybe_unused]] const int result = ::fstat(file, &attributes);
+  return {attributes.st_dev, attributes.st_ino};
+}
+
 struct Overwritten {
   off_t offset;
   std::vector<char> before;
@@ -79,7 +87,7 @@ struct State {
   std::uint64_t ring_syncs = 0;
   std::map<std::pair<io_uring*, std::uint64_t>, RingOperation> under_way{};  // by what the operation is tagged with
   bool has_failed = false;
-  std::map<int, std::vector<Overwritten>> dirty{};  // by file descriptor, oldest first
+  std::map<FileId, std::vector<Overwritten>> dirty{};  // oldest first
 };
 std::mutex mutex;
 State* state = nullptr;  // null: every call is as it is
@@ -141,11 +149,11 @@ void remember(int file, off_t offset, std::size_t bytes) {
   if (readable < 0) return;
   [[maybe_unused]] const ssize_t got = __real_pread64(readable, old.before.data(), bytes, offset);
   __real_close(readable);
-  state->dirty[file].push_back(std::move(old));
+  state->dirty[id_of(file)].push_back(std::move(old));
 }
 
 void drop_dirty(int file) {
-  std::vector<Overwritten>& dirty = state->dirty[file];
+  std::vector<Overwritten>& dirty = state->dirty[id_of(file)];
   for (auto old = dirty.rbegin(); old != dirty.rend(); ++old) {
     const iovec piece{old->before.data(), old->before.size()};
     [[maybe_unused]] const ssize_t written = __real_pwritev64(file, &piece, 1, old->offset);
@@ -164,7 +172,7 @@ int sync_with(Call call, int file, int (*real)(int)) {
   }
   if (verdict != Verdict::kDone) return -1;
   // The machine does not lose power while a test runs: the page cache is as good as the device, and much faster.
-  state->dirty[file].clear();
+  state->dirty[id_of(file)].clear();
   return 0;
 }
 
@@ -215,7 +223,7 @@ int result_of(io_uring* ring, std::uint64_t tag, int result) {
     const int error = errno;
     if (verdict == Verdict::kFailed) drop_dirty(operation.file);
     if (verdict != Verdict::kDone) return -error;
-    state->dirty[operation.file].clear();
+    state->dirty[id_of(operation.file)].clear();
     return 0;
   }
   if (faults.ring_writes_refused != 0) {
@@ -233,10 +241,10 @@ int result_of(io_uring* ring, std::uint64_t tag, int result) {
   return result;
 }
 
-// The number may be given to another file next.
+// Another file may get its id next.
 void forget(int file) {
   const std::lock_guard lock(mutex);
-  if (state != nullptr) state->dirty.erase(file);
+  if (state != nullptr) state->dirty.erase(id_of(file));
 }
 
 // A call that does all or nothing.

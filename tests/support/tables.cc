@@ -12,17 +12,12 @@
 
 namespace hdb::sstable {
 
-TableFolder::TableFolder() : path_((std::filesystem::temp_directory_path() / "hdb-sstable-XXXXXX").string()) {
-  REQUIRE(mkdtemp(path_.data()) != nullptr);
-  std::filesystem::create_directory(table_directory(path_));
-}
-
-TableFolder::~TableFolder() {
-  std::filesystem::remove_all(path_);
+TableFolder::TableFolder() {
+  std::filesystem::create_directory(table_directory(path()));
 }
 
 std::string TableFolder::table(std::uint64_t number) const {
-  return table_path(path_, FileNumber(number));
+  return table_path(path(), FileNumber(number));
 }
 
 std::unique_ptr<WritableFile> TableFolder::create(std::uint64_t number) const {

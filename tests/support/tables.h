@@ -16,6 +16,7 @@
 #include "sstable/key_table.h"
 #include "sstable/table_meta.h"
 #include "sstable/table_settings.h"
+#include "tests/support/temporary_directory.h"
 
 namespace hdb::sstable {
 
@@ -25,16 +26,15 @@ inline constexpr std::uint64_t kCacheBytes = 8u << 20;  // more than any test's 
 class TableFolder {
  public:
   TableFolder();
-  ~TableFolder();
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return folder_.path(); }
   std::string table(std::uint64_t number) const;
   std::unique_ptr<WritableFile> create(std::uint64_t number) const;
   std::string read(std::uint64_t number) const;
   void write(std::uint64_t number, std::string_view bytes) const;
 
  private:
-  std::string path_;
+  test::TemporaryDirectory folder_;
 };
 
 struct Version {
