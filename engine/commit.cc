@@ -39,8 +39,10 @@ Status conflicting(const EventId& id, const std::string& where) {
 
 // Below what a log group can hold; beyond it a larger group saves nothing more.
 constexpr std::uint64_t kGroupBatchBytesMax = kBatchBytesMax;
-// Up to here the leader applies the batches of its group: waking their callers would cost more.
+// A leader applies the batches of its group if they are few bytes, or few each: waking their callers, who would then
+// wait for each other, would cost more.
 constexpr std::uint64_t kSmallGroupBytes = 32u << 10;
+constexpr std::uint64_t kSmallBatchBytes = 2u << 10;
 
 // What a batch weighs in a memtable before it is there: its bytes and the index nodes of its items.
 std::uint64_t weight_of(const EncodedBatch& batch) {
@@ -179,7 +181,7 @@ bool Store::lead_commit() {
     }
     settle(group.subspan(begin));
   }
-  const bool is_small = bytes <= kSmallGroupBytes;
+  const bool is_small = bytes <= std::max(kSmallGroupBytes, group.size() * kSmallBatchBytes);
   for (PendingAppend* pending : group) {
     if (!is_small && !pending->is_submitted) continue;
     if (pending->outcome != PendingAppend::Outcome::kWritten || pending->batch.bytes().empty()) continue;
