@@ -111,7 +111,7 @@ Result<AppendResult> Store::finish(Appending& appending) {
   }
   if (pending.outcome == PendingAppend::Outcome::kFailed) return pending.error;
   result.first_position = pending.first_position;
-  if (!pending.is_applied) HDB_TRY(apply(pending));
+  if (!pending.is_applied) HDB_TRY(apply(pending, Applier::kCaller));
   HDB_TRY(visibility_->wait_published(pending.group_end));
   for (const Appending::Twin& twin : appending.twins) {
     result.duplicates.push_back({twin.index, result.first_position + twin.of_fresh});
@@ -185,7 +185,7 @@ bool Store::lead_commit() {
   for (PendingAppend* pending : group) {
     if (!is_small && !pending->is_submitted) continue;
     if (pending->outcome != PendingAppend::Outcome::kWritten || pending->batch.bytes().empty()) continue;
-    pending->error = apply(*pending);
+    pending->error = apply(*pending, Applier::kLeader);
     if (!pending->error.ok()) pending->outcome = PendingAppend::Outcome::kFailed;
     pending->is_applied = true;
   }
@@ -220,7 +220,8 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   }
   bool is_durable = false;
   for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
-  HDB_TRY(check_log_place(is_durable));
+  const auto now = clock_.monotonic();
+  HDB_TRY(check_log_place(is_durable, now));
   const Admitted& admitted = admit(group);
   if (!admitted.members.empty()) {
     HDB_TRY(log_group(admitted, is_durable));
@@ -233,7 +234,7 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   }
   if (is_durable) durable_position_end_.store(next_position_, std::memory_order_release);
 
-  last_append_ = clock_.monotonic();
+  last_append_ = now;
   const bool has_interval = std::any_of(group.begin(), group.end(), [](const PendingAppend* pending) {
     return pending->durability == Durability::kInterval && pending->outcome == PendingAppend::Outcome::kWritten;
   });
@@ -248,9 +249,8 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
 
 // Asking where the lock is costs a system call, as much as a small write, so for what is not made durable it is asked
 // once in a while.
-Status Store::check_log_place(bool is_durable) {
+Status Store::check_log_place(bool is_durable, std::chrono::nanoseconds now) {
   constexpr std::chrono::milliseconds kEvery{1};
-  const auto now = clock_.monotonic();
   if (!is_durable && place_checked_ && now - *place_checked_ < kEvery) return {};
   HDB_TRY(check_place());
   place_checked_ = now;
@@ -374,12 +374,13 @@ void Store::accept_group(std::span<PendingAppend* const> members, Timestamp comm
   }
 }
 
-Status Store::apply(PendingAppend& pending) noexcept {
+Status Store::apply(PendingAppend& pending, Applier applier) noexcept {
   const std::uint64_t events = pending.batch.event_count();
   const std::uint64_t changes = pending.batch.change_count();
   try {
-    pending.memtable->add(std::move(pending.batch), pending.first_sequence, pending.first_position,
-                          pending.commit_time);
+    const auto add = applier == Applier::kLeader ? &MemTable::add_in_turn : &MemTable::add;
+    ((*pending.memtable).*add)(std::move(pending.batch), pending.first_sequence, pending.first_position,
+                               pending.commit_time);
   } catch (...) {
     stop_writes(logged_but_not_applied());
     visibility_->fail(logged_but_not_applied());

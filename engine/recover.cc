@@ -167,6 +167,7 @@ Status Store::recover() {
     first_view->active = active_;
     first_view->version = version_;
     visibility_ = std::make_shared<Visibility>(std::move(first_view), Published{next_sequence_, next_position_});
+    update_room();
   }
   if (is_read_only_) {
     HDB_TRY(read_log(recovered));
@@ -264,9 +265,9 @@ std::shared_ptr<const SealedMemTable> Store::apply_group(const wal::Group& group
   for (const BatchView& batch : group.batches) {
     if (HDB_SEEDED(replay_half_a_group) && events > 0) break;
     const bool is_large = batch.bytes().size() >= kViewedBytesMin;
-    memtable->add(is_large ? EncodedBatch::view_of(batch.bytes(), group.bytes) : EncodedBatch::copy_of(batch.bytes()),
-                  SequenceNumber(group.first_sequence.raw() + sequences), group.first_position + events,
-                  group.commit_time);
+    memtable->add_in_turn(
+        is_large ? EncodedBatch::view_of(batch.bytes(), group.bytes) : EncodedBatch::copy_of(batch.bytes()),
+        SequenceNumber(group.first_sequence.raw() + sequences), group.first_position + events, group.commit_time);
     events += batch.event_count();
     sequences += batch.sequence_count();
   }

@@ -229,7 +229,6 @@ class PosixLogFile final : public LogFile {
     write.is_direct = write.is_done = false;
     write.sync = is_durable ? WriteRing::Sync::kAfter : WriteRing::Sync::kNone;
     write.ways = nullptr;
-    write.began = std::chrono::steady_clock::now();
     const bool is_at_block = offset % kDirectAlignment == 0 && round_up_to_direct(bytes) <= prepared_ - offset;
     if (is_at_block && is_durable && bytes <= kDirectBytesMax && open_direct()) {
       write.pieces.assign(1, is_aligned(pieces) ? pieces[0] : copied(pieces, bytes, write.copy));
@@ -246,6 +245,7 @@ class PosixLogFile final : public LogFile {
 
   static void compare(Write& write, FasterWay& ways, std::uint64_t units) noexcept {
     write.ways = &ways;
+    write.began = std::chrono::steady_clock::now();
     write.way = ways.next();
     write.units = units;
   }

@@ -54,6 +54,17 @@ MemTable::~MemTable() {
 
 void MemTable::add(EncodedBatch encoded, SequenceNumber first_sequence, Position first_position,
                    Timestamp commit_time) {
+  KeyInserter inserter(keys_);
+  take_over(std::move(encoded), first_sequence, first_position, commit_time, inserter);
+}
+
+void MemTable::add_in_turn(EncodedBatch encoded, SequenceNumber first_sequence, Position first_position,
+                           Timestamp commit_time) {
+  take_over(std::move(encoded), first_sequence, first_position, commit_time, in_turn_);
+}
+
+void MemTable::take_over(EncodedBatch encoded, SequenceNumber first_sequence, Position first_position,
+                         Timestamp commit_time, KeyInserter& inserter) {
   HDB_CHECK(first_sequence >= sequence_begin_);
   auto* const kept = new KeptBatch{std::move(encoded), batches_.load(std::memory_order_relaxed)};
   // Release, for the destructor's acquire: the link and the bytes are complete.
@@ -64,7 +75,7 @@ void MemTable::add(EncodedBatch encoded, SequenceNumber first_sequence, Position
   std::size_t bytes = sizeof(KeptBatch) + kept->batch.bytes().size();
   if (batch.event_count() > 0) bytes += add_events(batch, first_position, commit_time);
   const SequenceNumber first_change(first_sequence.raw() + batch.event_count());
-  if (batch.change_count() > 0) bytes += add_changes(batch, first_change);
+  if (batch.change_count() > 0) bytes += add_changes(batch, first_change, inserter);
 
   bytes_.fetch_add(bytes, std::memory_order_relaxed);
   event_count_.fetch_add(batch.event_count(), std::memory_order_relaxed);
@@ -88,8 +99,7 @@ std::size_t MemTable::add_events(const BatchView& batch, Position first_position
   return bytes;
 }
 
-std::size_t MemTable::add_changes(const BatchView& batch, SequenceNumber first_sequence) {
-  SkipList<KeyItem>::Inserter inserter(keys_);
+std::size_t MemTable::add_changes(const BatchView& batch, SequenceNumber first_sequence, KeyInserter& inserter) {
   TowerHeights heights(first_sequence.raw());
   // One piece of the arena for the whole batch: threads meet at its counter once per batch, and neighbours in key order
   // are neighbours in memory.
