@@ -46,18 +46,17 @@ Result<FileNumber> read_current(Env& env, const std::string& store) {
 
 Result<Recovered> decode_manifest(ByteView bytes, FileNumber number) {
   const ManifestHeader header = HDB_TRY(decode_header(bytes, number));
-  Recovered recovered;
-  recovered.manifest = number;
-  recovered.state.store_id = header.store_id;
-  const RecordsEnd end = HDB_TRY(for_each_record(bytes, header, [&recovered](std::uint64_t, const Record& record) {
+  StateReplay replay;
+  const RecordsEnd end = HDB_TRY(for_each_record(bytes, header, [&replay](std::uint64_t, const Record& record) {
     if (record.header.kind == RecordKind::kDurable) return Status();
     Result<VersionEdit> edit = decode_edit(record.payload);
     if (!edit.ok()) return edit.status();
-    Result<ManifestState> next = apply(recovered.state, edit.value());
-    if (!next.ok()) return next.status();
-    recovered.state = std::move(next).value();
-    return Status();
+    return replay.apply(edit.value());
   }));
+  Recovered recovered;
+  recovered.manifest = number;
+  recovered.state = HDB_TRY(std::move(replay).finish());
+  recovered.state.store_id = header.store_id;
   recovered.edit_number = end.edit_number;
   recovered.torn_bytes = bytes.size() - end.offset;
   return recovered;

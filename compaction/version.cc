@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "compaction/version_edit.h"
 #include "io/file_name.h"
 
 namespace hdb::compaction {
@@ -34,7 +35,7 @@ Status check_table(const sstable::TableMeta& table, sstable::TableKind kind) {
   return Status::corruption("table " + table_name(table.number) + " ends before it begins");
 }
 
-Status check_events(const std::vector<TableRef>& events) {
+Status check_consecutive(const std::vector<TableRef>& events) {
   for (std::size_t index = 0; index < events.size(); ++index) {
     HDB_TRY(check_table(*events[index], sstable::TableKind::kEvents));
     if (index == 0 || events[index - 1]->position_end == events[index]->position_begin) continue;
@@ -46,7 +47,7 @@ Status check_events(const std::vector<TableRef>& events) {
 }
 
 // Tables of level 0 may share keys only if one is altogether newer.
-Status check_level0(const std::vector<TableRef>& tables) {
+Status check_newest_first(const std::vector<TableRef>& tables) {
   for (std::size_t newer = 0; newer < tables.size(); ++newer) {
     HDB_TRY(check_table(*tables[newer], sstable::TableKind::kKeys));
     for (std::size_t older = newer + 1; older < tables.size(); ++older) {
@@ -59,7 +60,7 @@ Status check_level0(const std::vector<TableRef>& tables) {
   return {};
 }
 
-Status check_level(const std::vector<TableRef>& tables, std::uint32_t level) {
+Status check_disjoint(const std::vector<TableRef>& tables, std::uint32_t level) {
   for (std::size_t index = 0; index < tables.size(); ++index) {
     HDB_TRY(check_table(*tables[index], sstable::TableKind::kKeys));
     if (index == 0 || ends_before(tables[index - 1], bytes_of(tables[index]->smallest_key))) continue;
@@ -142,10 +143,46 @@ std::uint64_t Version::total_bytes() const noexcept {
 }
 
 Status Version::check() const {
-  HDB_TRY(check_events(events_));
-  HDB_TRY(check_level0(keys_[0]));
-  for (std::uint32_t level = 1; level < kLevels; ++level) HDB_TRY(check_level(keys_[level], level));
+  HDB_TRY(check_events());
+  for (std::uint32_t level = 0; level < kLevels; ++level) HDB_TRY(check_level(level));
   return {};
+}
+
+Status Version::check_events() const {
+  return check_consecutive(events_);
+}
+
+Status Version::check_level(std::uint32_t level) const {
+  return level == 0 ? check_newest_first(keys_[0]) : check_disjoint(keys_.at(level), level);
+}
+
+std::size_t Version::remove(const std::unordered_set<FileNumber>& numbers) {
+  if (numbers.empty()) return 0;
+  std::size_t kept = 0;
+  for (std::size_t index = 0; index < events_.size(); ++index) {
+    if (numbers.contains(events_[index]->number)) continue;
+    events_[kept] = events_[index];
+    event_levels_[kept++] = event_levels_[index];
+  }
+  std::size_t removed = events_.size() - kept;
+  events_.resize(kept);
+  event_levels_.resize(kept);
+  for (std::vector<TableRef>& tables : keys_) {
+    removed += std::erase_if(tables, [&numbers](const TableRef& table) { return numbers.contains(table->number); });
+  }
+  return removed;
+}
+
+void Version::add_events(std::vector<AddedTable> added) {
+  std::sort(added.begin(), added.end(),
+            [](const AddedTable& a, const AddedTable& b) { return a.meta->position_begin < b.meta->position_begin; });
+  for (const AddedTable& table : added) {
+    const auto at = std::upper_bound(
+        events_.begin(), events_.end(), table.meta,
+        [](const TableRef& next, const TableRef& kept) { return next->position_begin < kept->position_begin; });
+    event_levels_.insert(event_levels_.begin() + (at - events_.begin()), static_cast<std::uint8_t>(table.level));
+    events_.insert(at, table.meta);
+  }
 }
 
 bool operator==(const Version& a, const Version& b) noexcept {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "base/ids.h"
@@ -18,6 +19,7 @@
 
 namespace hdb::compaction {
 
+struct AddedTable;
 struct VersionEdit;
 
 // Held for as long as somebody may read the table: a table whose last reference is gone and that is in no newer version
@@ -62,12 +64,18 @@ class Version {
 
   // kCorruption names the tables that break the shape stated above.
   Status check() const;
+  Status check_events() const;
+  Status check_level(std::uint32_t level) const;
 
   friend bool operator==(const Version& a, const Version& b) noexcept;  // the same tables at the same places
 
  private:
   friend Result<Version> apply(const Version& base, const VersionEdit& edit);
   friend VersionEdit edit_of(const Version& version);
+
+  // Returns how many of them there were.
+  std::size_t remove(const std::unordered_set<FileNumber>& numbers);
+  void add_events(std::vector<AddedTable> added);
 
   std::vector<TableRef> events_;
   std::vector<std::uint8_t> event_levels_;  // of each table in events_

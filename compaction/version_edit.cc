@@ -10,17 +10,12 @@ namespace hdb::compaction {
 
 namespace {
 
-struct PlacedEvents {
-  TableRef table;
-  std::uint8_t level;
-};
-
 // Newest first; the number decides between tables of one flush.
-bool is_newer(const TableRef& a, const TableRef& b) noexcept {
+bool is_newer(const TableRef& a, const TableRef& b) {
   return a->sequence_max != b->sequence_max ? a->sequence_max > b->sequence_max : a->number > b->number;
 }
 
-bool is_smaller(const TableRef& a, const TableRef& b) noexcept {
+bool is_smaller(const TableRef& a, const TableRef& b) {
   return compare_bytes(bytes_of(a->smallest_key), bytes_of(b->smallest_key)) < 0;
 }
 
@@ -50,86 +45,112 @@ Status add_keyspace(std::vector<AddedKeyspace>& keyspaces, const AddedKeyspace& 
   return {};
 }
 
-}  // namespace
-
-Result<Version> apply(const Version& base, const VersionEdit& edit) {
-  const std::unordered_set<FileNumber> removed(edit.removed.begin(), edit.removed.end());
-  std::unordered_set<FileNumber> kept;
-  std::size_t removed_count = 0;
-  const auto survives = [&](const TableRef& table) {
-    if (removed.count(table->number) > 0) {
-      ++removed_count;
-      return false;
-    }
-    kept.insert(table->number);
-    return true;
-  };
-
-  Version version;
-  std::vector<PlacedEvents> events;
-  for (std::size_t index = 0; index < base.events_.size(); ++index) {
-    if (survives(base.events_[index])) events.push_back({base.events_[index], base.event_levels_[index]});
-  }
-  for (std::uint32_t level = 0; level < kLevels; ++level) {
-    for (const TableRef& table : base.keys_[level]) {
-      if (survives(table)) version.keys_[level].push_back(table);
-    }
-  }
-  if (removed_count != edit.removed.size()) {
-    return Status::corruption("an edit removes " + std::to_string(edit.removed.size()) + " tables, of which " +
-                              std::to_string(removed_count) + " are there");
-  }
-
-  for (const AddedTable& added : edit.added) {
-    HDB_TRY(check_place(added));
-    if (!kept.insert(added.meta->number).second) {
-      return Status::corruption("an edit adds table " + table_name(added.meta->number) + ", which is there already");
-    }
-    if (added.meta->kind == sstable::TableKind::kEvents) {
-      events.push_back({added.meta, static_cast<std::uint8_t>(added.level)});
-    } else {
-      version.keys_[added.level].push_back(added.meta);
-    }
-  }
-  std::sort(events.begin(), events.end(), [](const PlacedEvents& a, const PlacedEvents& b) {
-    return a.table->position_begin < b.table->position_begin;
-  });
-  for (PlacedEvents& placed : events) {
-    version.events_.push_back(std::move(placed.table));
-    version.event_levels_.push_back(placed.level);
-  }
-  std::sort(version.keys_[0].begin(), version.keys_[0].end(), is_newer);
-  for (std::uint32_t level = 1; level < kLevels; ++level) {
-    std::sort(version.keys_[level].begin(), version.keys_[level].end(), is_smaller);
-  }
-  HDB_TRY(version.check());
-  return version;
+// `kept` is sorted, and is so again.
+void add_sorted(std::vector<TableRef>& kept, std::vector<TableRef> added,
+                bool (*is_before)(const TableRef&, const TableRef&)) {
+  std::sort(added.begin(), added.end(), is_before);
+  const auto middle = kept.insert(kept.end(), added.begin(), added.end());
+  std::inplace_merge(kept.begin(), middle, kept.end(), is_before);
 }
 
-Result<ManifestState> apply(const ManifestState& base, const VersionEdit& edit) {
-  HDB_TRY(check_grows("epoch", base.epoch, edit.epoch));
-  HDB_TRY(check_grows("log floor", base.log_floor, edit.log_floor));
-  HDB_TRY(check_grows("next sequence", base.next_sequence, edit.next_sequence));
-  HDB_TRY(check_grows("position end", base.position_end, edit.position_end));
-  HDB_TRY(check_grows("last commit time", base.last_commit_time, edit.last_commit_time));
+Status check_removed(const VersionEdit& edit, std::size_t removed) {
+  if (removed == edit.removed.size()) return {};
+  return Status::corruption("an edit removes " + std::to_string(edit.removed.size()) + " tables, of which " +
+                            std::to_string(removed) + " are there");
+}
 
-  ManifestState state = base;
-  state.epoch = edit.epoch.value_or(base.epoch);
-  state.log_floor = edit.log_floor.value_or(base.log_floor);
-  state.is_log_open = edit.is_log_open.value_or(base.is_log_open);
-  state.is_copy = edit.is_copy.value_or(base.is_copy);
-  state.next_sequence = edit.next_sequence.value_or(base.next_sequence);
-  state.position_end = edit.position_end.value_or(base.position_end);
-  state.last_commit_time = edit.last_commit_time.value_or(base.last_commit_time);
-  state.next_file_number = std::max(base.next_file_number, edit.next_file_number.value_or(FileNumber()));
+Status is_there_already(FileNumber table) {
+  return Status::corruption("an edit adds table " + table_name(table) + ", which is there already");
+}
+
+Status check_new(const std::vector<TableRef>& kept, const std::unordered_set<FileNumber>& added) {
+  const auto found =
+      std::find_if(kept.begin(), kept.end(), [&added](const TableRef& table) { return added.contains(table->number); });
+  return found == kept.end() ? Status() : is_there_already((*found)->number);
+}
+
+Status apply_all_but_tables(ManifestState& state, const VersionEdit& edit) {
+  HDB_TRY(check_grows("epoch", state.epoch, edit.epoch));
+  HDB_TRY(check_grows("log floor", state.log_floor, edit.log_floor));
+  HDB_TRY(check_grows("next sequence", state.next_sequence, edit.next_sequence));
+  HDB_TRY(check_grows("position end", state.position_end, edit.position_end));
+  HDB_TRY(check_grows("last commit time", state.last_commit_time, edit.last_commit_time));
+
+  state.epoch = edit.epoch.value_or(state.epoch);
+  state.log_floor = edit.log_floor.value_or(state.log_floor);
+  state.is_log_open = edit.is_log_open.value_or(state.is_log_open);
+  state.is_copy = edit.is_copy.value_or(state.is_copy);
+  state.next_sequence = edit.next_sequence.value_or(state.next_sequence);
+  state.position_end = edit.position_end.value_or(state.position_end);
+  state.last_commit_time = edit.last_commit_time.value_or(state.last_commit_time);
+  state.next_file_number = std::max(state.next_file_number, edit.next_file_number.value_or(FileNumber()));
   for (const AddedTable& added : edit.added) {
     state.next_file_number = std::max(state.next_file_number, added.meta->number.next());
   }
   for (const AddedKeyspace& added : edit.keyspaces) HDB_TRY(add_keyspace(state.keyspaces, added));
+  return {};
+}
+
+}  // namespace
+
+// An edit changes a few of what may be thousands of tables: what it leaves alone is neither sorted nor checked again.
+Result<Version> apply(const Version& base, const VersionEdit& edit) {
+  Version version = base;
+  const std::size_t removed = version.remove({edit.removed.begin(), edit.removed.end()});
+  HDB_TRY(check_removed(edit, removed));
+  std::unordered_set<FileNumber> added_numbers;
+  for (const AddedTable& added : edit.added) {
+    HDB_TRY(check_place(added));
+    if (!added_numbers.insert(added.meta->number).second) return is_there_already(added.meta->number);
+  }
+  HDB_TRY(check_new(version.events_, added_numbers));
+  for (const std::vector<TableRef>& tables : version.keys_) HDB_TRY(check_new(tables, added_numbers));
+
+  std::vector<AddedTable> events;
+  std::array<std::vector<TableRef>, kLevels> keys;
+  for (const AddedTable& added : edit.added) {
+    if (added.meta->kind == sstable::TableKind::kEvents) {
+      events.push_back(added);
+    } else {
+      keys[added.level].push_back(added.meta);
+    }
+  }
+  version.add_events(std::move(events));
+  HDB_TRY(version.check_events());
+  for (std::uint32_t level = 0; level < kLevels; ++level) {
+    if (keys[level].empty()) continue;
+    add_sorted(version.keys_[level], std::move(keys[level]), level == 0 ? is_newer : is_smaller);
+    HDB_TRY(version.check_level(level));
+  }
+  return version;
+}
+
+Result<ManifestState> apply(const ManifestState& base, const VersionEdit& edit) {
+  ManifestState state = base;
+  HDB_TRY(apply_all_but_tables(state, edit));
   if (!edit.added.empty() || !edit.removed.empty()) {
     state.version = std::make_shared<const Version>(HDB_TRY(apply(*base.version, edit)));
   }
   return state;
+}
+
+Status StateReplay::apply(const VersionEdit& edit) {
+  HDB_TRY(apply_all_but_tables(state_, edit));
+  std::size_t removed = 0;
+  for (const FileNumber number : edit.removed) removed += tables_.erase(number);
+  HDB_TRY(check_removed(edit, removed));
+  for (const AddedTable& added : edit.added) {
+    HDB_TRY(check_place(added));
+    if (!tables_.try_emplace(added.meta->number, added).second) return is_there_already(added.meta->number);
+  }
+  return {};
+}
+
+Result<ManifestState> StateReplay::finish() && {
+  VersionEdit all;
+  for (const auto& [number, table] : tables_) all.added.push_back(table);
+  state_.version = std::make_shared<const Version>(HDB_TRY(compaction::apply(Version(), all)));
+  return std::move(state_);
 }
 
 VersionEdit edit_of(const Version& version) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <hdb/event.h>
@@ -63,6 +64,19 @@ Result<Version> apply(const Version& base, const VersionEdit& edit);
 // sequence, position, commit time), or a keyspace with an id or name that exists. next_file_number is kept above all
 // numbers in use and never decreases, whatever the edit says.
 Result<ManifestState> apply(const ManifestState& base, const VersionEdit& edit);
+
+// The state that a series of edits makes of an empty one. It costs what the edits are long, however many tables there
+// are meanwhile; so only the last version must have the shape of one. Single-owner.
+class StateReplay {
+ public:
+  // Errors are as of apply(); nothing may be called after one.
+  Status apply(const VersionEdit& edit);
+  Result<ManifestState> finish() &&;
+
+ private:
+  ManifestState state_;  // but its version
+  std::unordered_map<FileNumber, AddedTable> tables_;
+};
 
 // The edit that makes `version` out of nothing; the edit that makes `state`, but its store id.
 VersionEdit edit_of(const Version& version);

@@ -172,8 +172,10 @@ TEST_CASE("an edit decodes to what was encoded, and encodes to the same bytes ag
     CAPTURE(seed);
     Random random(seed);
     ManifestState state = empty_state();
+    StateReplay replay;
     for (int step = 0; step < 8; ++step) {
       const VersionEdit edit = random_edit(random, state, 4 + below(random, 40));
+      REQUIRE(replay.apply(edit).ok());
       const Buffer bytes = encode_edit(edit);
       const auto decoded = decode_edit(bytes_of(bytes));
       REQUIRE(decoded.ok());
@@ -188,6 +190,10 @@ TEST_CASE("an edit decodes to what was encoded, and encodes to the same bytes ag
     const auto rebuilt = apply(Version(), edit_of(*state.version));
     REQUIRE(rebuilt.ok());
     CHECK(rebuilt.value() == *state.version);
+    const auto replayed = std::move(replay).finish();
+    REQUIRE(replayed.ok());
+    CHECK(*replayed->version == *state.version);
+    CHECK(encode_edit(edit_of(replayed.value())) == encode_edit(edit_of(state)));
   }
 }
 
