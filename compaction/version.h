@@ -64,8 +64,6 @@ class Version {
 
   // kCorruption names the tables that break the shape stated above.
   Status check() const;
-  Status check_events() const;
-  Status check_level(std::uint32_t level) const;
 
   friend bool operator==(const Version& a, const Version& b) noexcept;  // the same tables at the same places
 
@@ -73,6 +71,8 @@ class Version {
   friend Result<Version> apply(const Version& base, const VersionEdit& edit);
   friend VersionEdit edit_of(const Version& version);
 
+  Status check_events() const;
+  Status check_level(std::uint32_t level) const;
   // Returns how many of them there were.
   std::size_t remove(const std::unordered_set<FileNumber>& numbers);
   void add_events(std::vector<AddedTable> added);

@@ -93,7 +93,8 @@ Status apply_all_but_tables(ManifestState& state, const VersionEdit& edit) {
 
 }  // namespace
 
-// An edit changes a few of what may be thousands of tables: what it leaves alone is neither sorted nor checked again.
+// An edit changes a few of what may be thousands of tables: levels of keys to which it adds nothing are neither sorted
+// nor checked again.
 Result<Version> apply(const Version& base, const VersionEdit& edit) {
   Version version = base;
   const std::size_t removed = version.remove({edit.removed.begin(), edit.removed.end()});
@@ -148,7 +149,9 @@ Status StateReplay::apply(const VersionEdit& edit) {
 
 Result<ManifestState> StateReplay::finish() && {
   VersionEdit all;
+  all.added.reserve(tables_.size());
   for (const auto& [number, table] : tables_) all.added.push_back(table);
+  tables_.clear();
   state_.version = std::make_shared<const Version>(HDB_TRY(compaction::apply(Version(), all)));
   return std::move(state_);
 }

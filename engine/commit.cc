@@ -39,8 +39,8 @@ Status conflicting(const EventId& id, const std::string& where) {
 
 // Below what a log group can hold; beyond it a larger group saves nothing more.
 constexpr std::uint64_t kGroupBatchBytesMax = kBatchBytesMax;
-// A leader applies the batches of its group if they are few bytes, or few each: waking their callers, who would then
-// wait for each other, would cost more.
+// A leader applies all batches of a small group, and the small ones of any: waking their callers, who would then wait
+// for each other, would cost more.
 constexpr std::uint64_t kSmallGroupBytes = 32u << 10;
 constexpr std::uint64_t kSmallBatchBytes = 2u << 10;
 
@@ -181,9 +181,10 @@ bool Store::lead_commit() {
     }
     settle(group.subspan(begin));
   }
-  const bool is_small = bytes <= std::max(kSmallGroupBytes, group.size() * kSmallBatchBytes);
+  const bool is_small = bytes <= kSmallGroupBytes;
   for (PendingAppend* pending : group) {
-    if (!is_small && !pending->is_submitted) continue;
+    const bool is_for_leader = is_small || pending->batch.bytes().size() <= kSmallBatchBytes || pending->is_submitted;
+    if (!is_for_leader) continue;
     if (pending->outcome != PendingAppend::Outcome::kWritten || pending->batch.bytes().empty()) continue;
     pending->error = apply(*pending, Applier::kLeader);
     if (!pending->error.ok()) pending->outcome = PendingAppend::Outcome::kFailed;
@@ -220,8 +221,7 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   }
   bool is_durable = false;
   for (const PendingAppend* pending : group) is_durable |= pending->durability == Durability::kSync;
-  const auto now = clock_.monotonic();
-  HDB_TRY(check_log_place(is_durable, now));
+  HDB_TRY(check_log_place(is_durable));
   const Admitted& admitted = admit(group);
   if (!admitted.members.empty()) {
     HDB_TRY(log_group(admitted, is_durable));
@@ -234,7 +234,7 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
   }
   if (is_durable) durable_position_end_.store(next_position_, std::memory_order_release);
 
-  last_append_ = now;
+  last_append_ = clock_.monotonic();
   const bool has_interval = std::any_of(group.begin(), group.end(), [](const PendingAppend* pending) {
     return pending->durability == Durability::kInterval && pending->outcome == PendingAppend::Outcome::kWritten;
   });
@@ -249,8 +249,9 @@ Status Store::write_group(std::span<PendingAppend* const> group) {
 
 // Asking where the lock is costs a system call, as much as a small write, so for what is not made durable it is asked
 // once in a while.
-Status Store::check_log_place(bool is_durable, std::chrono::nanoseconds now) {
+Status Store::check_log_place(bool is_durable) {
   constexpr std::chrono::milliseconds kEvery{1};
+  const auto now = clock_.monotonic();
   if (!is_durable && place_checked_ && now - *place_checked_ < kEvery) return {};
   HDB_TRY(check_place());
   place_checked_ = now;
@@ -378,9 +379,13 @@ Status Store::apply(PendingAppend& pending, Applier applier) noexcept {
   const std::uint64_t events = pending.batch.event_count();
   const std::uint64_t changes = pending.batch.change_count();
   try {
-    const auto add = applier == Applier::kLeader ? &MemTable::add_in_turn : &MemTable::add;
-    ((*pending.memtable).*add)(std::move(pending.batch), pending.first_sequence, pending.first_position,
-                               pending.commit_time);
+    MemTable& memtable = *pending.memtable;
+    if (applier == Applier::kLeader) {
+      memtable.add_in_turn(std::move(pending.batch), pending.first_sequence, pending.first_position,
+                           pending.commit_time);
+    } else {
+      memtable.add(std::move(pending.batch), pending.first_sequence, pending.first_position, pending.commit_time);
+    }
   } catch (...) {
     stop_writes(logged_but_not_applied());
     visibility_->fail(logged_but_not_applied());

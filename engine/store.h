@@ -190,7 +190,7 @@ class Store : public std::enable_shared_from_this<Store> {
       HDB_REQUIRES(log_mutex_);
   enum class Applier : std::uint8_t { kLeader, kCaller };  // there is one leader at a time
   Status apply(PendingAppend& pending, Applier applier) noexcept;
-  Status check_log_place(bool is_durable, std::chrono::nanoseconds now) HDB_REQUIRES(log_mutex_);
+  Status check_log_place(bool is_durable) HDB_REQUIRES(log_mutex_);
   Status make_active_writable(const Admitted& admitted, bool is_durable) HDB_REQUIRES(log_mutex_);
   Status seal_active() HDB_REQUIRES(log_mutex_) HDB_EXCLUDES(state_mutex_);
   // What appends have to wait for.

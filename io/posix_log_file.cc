@@ -206,8 +206,8 @@ class PosixLogFile final : public LogFile {
   // Whether there is a way past the page cache. Tried once: what refuses it once refuses it always.
   bool open_direct() {
     if (is_direct()) return true;
-    if (is_direct_refused_) return false;
-    is_direct_refused_ = true;
+    if (is_direct_tried_) return false;
+    is_direct_tried_ = true;
     auto opened = open_file(path_, O_WRONLY | O_DIRECT);
     if (!opened.ok()) return false;
     struct stat here;
@@ -322,7 +322,7 @@ class PosixLogFile final : public LogFile {
           [&] { return ::pwritev2(direct_.number(), &whole, 1, static_cast<off_t>(write.offset), flags); });
       if (written < 0) written = -errno;
       if (written < 0 && is_refusal(static_cast<int>(-written))) {
-        direct_ = FileDescriptor();  // a file system may take the flag and refuse the write
+        is_direct_refused_ = true;  // a file system may take the flag and refuse the write
         write.is_direct = false;
         written = 0;
       }
@@ -369,15 +369,16 @@ class PosixLogFile final : public LogFile {
     return was_not_begun ? sync_file(file_, path_) : system_error(path_, "sync", -sync_result);
   }
 
-  bool is_direct() const noexcept { return direct_.number() >= 0; }
+  bool is_direct() const noexcept { return direct_.number() >= 0 && !is_direct_refused_; }
 
   FileDescriptor file_;
   std::string path_;
   std::uint64_t prepared_;  // the size of the file
-  FileDescriptor direct_;   // the same file, opened with O_DIRECT; none: not yet, or refused
-  bool is_direct_refused_ = false;
-  FasterWay large_;  // kCached or kDirect, of large writes that nobody needs on the device yet
-  FasterWay small_;  // kSyncAfter or kSyncWith, of small durable ones
+  FileDescriptor direct_;   // the same file, opened with O_DIRECT; open until close(): a ring may have its number
+  bool is_direct_tried_ = false;
+  bool is_direct_refused_ = false;  // its writes are
+  FasterWay large_;                 // kCached or kDirect, of large writes that nobody needs on the device yet
+  FasterWay small_;                 // kSyncAfter or kSyncWith, of small durable ones
   Ticket last_ticket_ = 0;
   std::list<Write> writes_;          // not waited for yet
   std::list<Write> spare_;           // their memory, for later ones

@@ -48,7 +48,8 @@ class MemTable {
   // following sequence numbers. After std::bad_alloc the batch may be there in part: such a memtable must not be
   // published beyond the batches before, nor added to.
   void add(EncodedBatch batch, SequenceNumber first_sequence, Position first_position, Timestamp commit_time);
-  // The same by one thread at a time, also while others add(): fastest where keys ascend from batch to batch.
+  // The same by one thread at a time, each after the last, also while others add(): fastest where keys ascend from
+  // batch to batch.
   void add_in_turn(EncodedBatch batch, SequenceNumber first_sequence, Position first_position, Timestamp commit_time);
 
   // Memory in use: the batches, and what indexes them. Grows with every add; cheap.

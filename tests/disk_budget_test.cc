@@ -100,9 +100,10 @@ void fill_disks(std::uint64_t reserve_bytes) {
     Filling filling(env, options, seed);
     begin = env.bytes_used();
     // How much of the work lies on the disk at once depends on where the seed compacts.
-    for (; needed < begin + 100'000; needed = filling.peak_bytes, batches += 50) filling.work(50);
+    for (; needed < begin + 100'000 && batches < 1000; needed = filling.peak_bytes, batches += 50) filling.work(50);
     CHECK(filling.refusals == 0);
   }
+  REQUIRE(needed >= begin + 100'000);
   const std::size_t disks = scaled(30);
   std::uint64_t refusals_in_all = 0;
   for (std::size_t disk = 0; disk < disks; ++disk) {

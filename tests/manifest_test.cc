@@ -249,6 +249,10 @@ TEST_CASE("an edit that does not fit the state is refused and changes nothing") 
     const Status status = manifest.value()->append(edit);
     CHECK(status.code() == StatusCode::kCorruption);
     CHECK(fingerprint(manifest.value()->state()) == before);
+    StateReplay replay;
+    REQUIRE(replay.apply(first).ok());
+    const Status applied = replay.apply(edit);
+    CHECK((applied.ok() ? std::move(replay).finish().status() : applied).code() == StatusCode::kCorruption);
   }
   CHECK(fingerprint(recover(env, kStore)->state) == before);
 }

@@ -22,6 +22,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <hdb/status.h>
+
 #include "tests/support/faults.h"
 
 extern "C" {
@@ -65,7 +67,7 @@ struct RingOperation {
 using FileId = std::pair<dev_t, ino_t>;
 FileId id_of(int file) {
   struct stat attributes {};
-  [[maybe_unused]] const int result = ::fstat(file, &attributes);
+  HDB_CHECK(::fstat(file, &attributes) == 0);
   return {attributes.st_dev, attributes.st_ino};
 }
 
@@ -152,13 +154,23 @@ void remember(int file, off_t offset, std::size_t bytes) {
   state->dirty[id_of(file)].push_back(std::move(old));
 }
 
+// What was written over comes back, as far as the file still reaches.
 void drop_dirty(int file) {
-  std::vector<Overwritten>& dirty = state->dirty[id_of(file)];
+  std::vector<Overwritten> dirty = std::move(state->dirty[id_of(file)]);
+  state->dirty.erase(id_of(file));
+  if (dirty.empty()) return;
+  // The descriptor may be for reading only, or for aligned bytes only.
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  const int writable = __real_open64(path.c_str(), O_WRONLY | O_CLOEXEC);
+  struct stat attributes {};
+  HDB_CHECK(writable >= 0 && ::fstat(writable, &attributes) == 0);
   for (auto old = dirty.rbegin(); old != dirty.rend(); ++old) {
-    const iovec piece{old->before.data(), old->before.size()};
-    [[maybe_unused]] const ssize_t written = __real_pwritev64(file, &piece, 1, old->offset);
+    if (old->offset >= attributes.st_size) continue;
+    const auto left = static_cast<std::size_t>(attributes.st_size - old->offset);
+    const iovec piece{old->before.data(), std::min(left, old->before.size())};
+    HDB_CHECK(__real_pwritev64(writable, &piece, 1, old->offset) == static_cast<ssize_t>(piece.iov_len));
   }
-  dirty.clear();
+  __real_close(writable);
 }
 
 int sync_with(Call call, int file, int (*real)(int)) {
@@ -241,10 +253,11 @@ int result_of(io_uring* ring, std::uint64_t tag, int result) {
   return result;
 }
 
-// Another file may get its id next.
-void forget(int file) {
-  const std::lock_guard lock(mutex);
-  if (state != nullptr) state->dirty.erase(id_of(file));
+// A new file may have the id of one that is gone.
+void begin_file(int file) {
+  if (state == nullptr || file < 0) return;
+  struct stat attributes {};
+  if (::fstat(file, &attributes) == 0 && attributes.st_size == 0) state->dirty.erase(id_of(file));
 }
 
 // A call that does all or nothing.
@@ -313,7 +326,11 @@ int __wrap_open64(const char* path, int flags, ...) {
   va_start(rest, flags);
   const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : 0;
   va_end(rest);
-  return hdb::test::whole(Call::kOpen, true, [&] { return __real_open64(path, flags, mode); });
+  return hdb::test::whole(Call::kOpen, true, [&] {
+    const int file = __real_open64(path, flags, mode);
+    if ((flags & O_CREAT) != 0) hdb::test::begin_file(file);
+    return file;
+  });
 }
 
 ssize_t __wrap_pread64(int file, void* bytes, size_t count, off_t offset) {
@@ -433,7 +450,6 @@ int __wrap_flock(int file, int operation) {
 int __wrap_close(int file) {
   // Frees the descriptor whatever it reports.
   const int closed = __real_close(file);
-  hdb::test::forget(file);
   return hdb::test::whole(Call::kClose, true, [=] { return closed; });
 }
 int __wrap_rename(const char* from, const char* to) {
