@@ -441,6 +441,31 @@ TEST_CASE("the mark of an idle log waits for a flush with what is not durable, a
   }
 }
 
+TEST_CASE("a log is idle from the end of its last write on, however long the device took for it") {
+  MemoryEnv disk;
+  GatedEnv env(disk);
+  const TestStore store = open_store(env, "store", shrunk(presets::durable()), 1).value();
+  const auto append_none = [&store] {
+    const Event event{.type = "unsynced"};
+    return store->append(Batch{.events = {&event, 1}, .changes = {}, .durability = Durability::kNone}).status();
+  };
+  REQUIRE(append_none().ok());  // sets the timer
+  const std::uint64_t syncs = store->stats().log_syncs;
+  env.hold(Gate::kLog);
+  Status status;
+  std::thread appending([&] { status = append_none(); });
+  env.wait_for_held(Gate::kLog);
+  store.clock->advance(seconds(10));
+  env.release(Gate::kLog);
+  appending.join();
+  REQUIRE_MESSAGE(status.ok(), status.message());
+  store.background->run_timers();
+  CHECK(store->stats().log_syncs == syncs);
+  store.clock->advance(seconds(1));
+  store.background->run_timers();
+  CHECK(store->stats().log_syncs > syncs);
+}
+
 TEST_CASE("an interval append is synced in time also while a flush runs") {
   const Options options = shrunk(presets::durable());
   MemoryEnv env;
