@@ -4,7 +4,7 @@
 #include <chrono>
 #include <iterator>
 
-#include <fmt/format.h>
+#include <fmt/compile.h>
 
 #include "bench/random.h"
 
@@ -94,7 +94,7 @@ void append_time(std::string& to, Timestamp time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(time - day);
-  fmt::format_to(std::back_inserter(to), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", static_cast<int>(date.year()),
+  fmt::format_to(std::back_inserter(to), FMT_COMPILE("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z"), static_cast<int>(date.year()),
                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
                  clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
@@ -123,20 +123,20 @@ std::size_t message_bytes(Random& random) {
 void append_details(std::string& to, std::string_view type, Random& random) {
   auto out = std::back_inserter(to);
   if (type == event_types::kDnsQuery) {
-    fmt::format_to(out, R"("query":"h{}.{}","qtype":"A","rcode":"{}","answers":["203.0.113.{}"],)", random.below(5000),
+    fmt::format_to(out, FMT_COMPILE(R"("query":"h{}.{}","qtype":"A","rcode":"{}","answers":["203.0.113.{}"],)"), random.below(5000),
                    pick(kDomains, random), random.below(20) == 0 ? "NXDOMAIN" : "NOERROR", random.below(256));
   } else if (type == event_types::kHttpRequest) {
-    fmt::format_to(out, R"("method":"{}","domain":"{}","uri":"/v1/items/{}","status":{},"bytes":{},)",
+    fmt::format_to(out, FMT_COMPILE(R"("method":"{}","domain":"{}","uri":"/v1/items/{}","status":{},"bytes":{},)"),
                    pick(kMethods, random), pick(kDomains, random), random.below(100000),
                    random.below(12) == 0 ? 404 : 200, random.below(1u << 20));
   } else if (is_network(type)) {
-    fmt::format_to(out, R"("proto":"tcp","port":{},"duration_ms":{},"sent_bytes":{},"received_bytes":{},)",
+    fmt::format_to(out, FMT_COMPILE(R"("proto":"tcp","port":{},"duration_ms":{},"sent_bytes":{},"received_bytes":{},)"),
                    pick(kPorts, random), random.below(60000), random.below(1u << 16), random.below(1u << 22));
   } else if (is_file(type)) {
-    fmt::format_to(out, R"("path":"/srv/data/{}/{:016x}.dat","size_bytes":{},)", random.below(64), random.next(),
+    fmt::format_to(out, FMT_COMPILE(R"("path":"/srv/data/{}/{:016x}.dat","size_bytes":{},)"), random.below(64), random.next(),
                    random.below(1u << 24));
   } else {
-    fmt::format_to(out, R"("program":"{}","pid":{},"parent_pid":{},"outcome":"{}",)", pick(kPrograms, random),
+    fmt::format_to(out, FMT_COMPILE(R"("program":"{}","pid":{},"parent_pid":{},"outcome":"{}",)"), pick(kPrograms, random),
                    random.below(32768), random.below(32768), random.below(9) == 0 ? "failure" : "success");
   }
   to.append(R"("message":")");
@@ -148,19 +148,19 @@ void make_attributes(std::uint64_t seed, std::uint64_t number, Random& random, S
   const std::uint64_t host = skewed(kHosts, random);
   const std::uint64_t user = skewed(kUsers, random);
   event.host.clear();
-  fmt::format_to(std::back_inserter(event.host), "host-{:03}", host);
+  fmt::format_to(std::back_inserter(event.host), FMT_COMPILE("host-{:03}"), host);
   event.entity.clear();
   event.tags.resize(is_network(event.type) ? 3 : 2);
   for (std::string& tag : event.tags) tag.clear();
-  fmt::format_to(std::back_inserter(event.tags[0]), "ip:10.20.{}.{}", host / 64, host % 64 + 1);
-  fmt::format_to(std::back_inserter(event.tags[1]), "user:u{:04}", user);
+  fmt::format_to(std::back_inserter(event.tags[0]), FMT_COMPILE("ip:10.20.{}.{}"), host / 64, host % 64 + 1);
+  fmt::format_to(std::back_inserter(event.tags[1]), FMT_COMPILE("user:u{:04}"), user);
   if (is_network(event.type)) {
     append_uid(event.entity, Random(~seed, number / kEventsPerConnection));
-    fmt::format_to(std::back_inserter(event.tags[2]), "ip:198.51.{}.{}", skewed(100, random), random.below(256));
+    fmt::format_to(std::back_inserter(event.tags[2]), FMT_COMPILE("ip:198.51.{}.{}"), skewed(100, random), random.below(256));
   } else if (is_file(event.type)) {
-    fmt::format_to(std::back_inserter(event.entity), "file-{:05}", skewed(20000, random));
+    fmt::format_to(std::back_inserter(event.entity), FMT_COMPILE("file-{:05}"), skewed(20000, random));
   } else {
-    fmt::format_to(std::back_inserter(event.entity), "u{:04}@host-{:03}", user, host);
+    fmt::format_to(std::back_inserter(event.entity), FMT_COMPILE("u{:04}@host-{:03}"), user, host);
   }
 }
 
@@ -176,12 +176,12 @@ void SecurityEvents::make(std::uint64_t number, SecurityEvent& event) const {
   std::string& line = event.payload;
   line.assign(R"({"time":")");
   append_time(line, event.time);
-  fmt::format_to(std::back_inserter(line), R"(","type":"{}","entity":"{}","host":"{}","tags":[)", event.type,
+  fmt::format_to(std::back_inserter(line), FMT_COMPILE(R"(","type":"{}","entity":"{}","host":"{}","tags":[)"), event.type,
                  event.entity, event.host);
   for (std::size_t index = 0; index < event.tags.size(); ++index) {
-    fmt::format_to(std::back_inserter(line), R"({}"{}")", index == 0 ? "" : ",", event.tags[index]);
+    fmt::format_to(std::back_inserter(line), FMT_COMPILE(R"({}"{}")"), index == 0 ? "" : ",", event.tags[index]);
   }
-  fmt::format_to(std::back_inserter(line), R"(],"serial":{},"severity":{},)", number, random.below(8));
+  fmt::format_to(std::back_inserter(line), FMT_COMPILE(R"(],"serial":{},"severity":{},)"), number, random.below(8));
   append_details(line, event.type, random);
 }
 
