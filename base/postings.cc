@@ -207,24 +207,29 @@ std::vector<std::uint32_t> PositionSet::to_vector() const {
 
 void PositionSet::encode(Buffer& to) const {
   const std::uint64_t count = cardinality();
-  if (count <= kDeltasMax) {
-    append_fixed(to, SetKind::kDeltas);
-    append_varint(to, count);
-    std::array<std::uint32_t, kDeltasMax> positions;
-    roaring_bitmap_to_uint32_array(bitmap_.get(), positions.data());
-    std::uint32_t before = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      append_varint(to, positions[i] - before);
-      before = positions[i];
-    }
-    return;
+  if (count > kDeltasMax) return copy().encode_portable(to);
+  std::array<std::uint32_t, kDeltasMax> positions;
+  roaring_bitmap_to_uint32_array(bitmap_.get(), positions.data());
+  encode_ascending(std::span(positions).first(count), to);
+}
+
+void PositionSet::encode_ascending(std::span<const std::uint32_t> positions, Buffer& to) {
+  if (positions.size() > kDeltasMax) return of(positions).encode_portable(to);
+  append_fixed(to, SetKind::kDeltas);
+  append_varint(to, positions.size());
+  std::uint32_t before = 0;
+  for (const std::uint32_t position : positions) {
+    append_varint(to, position - before);
+    before = position;
   }
-  const PositionSet smallest = copy();
-  roaring_bitmap_run_optimize(smallest.bitmap_.get());
+}
+
+void PositionSet::encode_portable(Buffer& to) {
+  roaring_bitmap_run_optimize(bitmap_.get());
   append_fixed(to, SetKind::kRoaring);
   const std::size_t begin = to.size();
-  to.resize(begin + roaring_bitmap_portable_size_in_bytes(smallest.bitmap_.get()));
-  roaring_bitmap_portable_serialize(smallest.bitmap_.get(), reinterpret_cast<char*>(to.data() + begin));
+  to.resize(begin + roaring_bitmap_portable_size_in_bytes(bitmap_.get()));
+  roaring_bitmap_portable_serialize(bitmap_.get(), reinterpret_cast<char*>(to.data() + begin));
 }
 
 Result<PositionSet> PositionSet::decode(ByteView bytes) {

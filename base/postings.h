@@ -51,6 +51,8 @@ class PositionSet {
   std::vector<std::uint32_t> to_vector() const;  // ascending
 
   void encode(Buffer& to) const;
+  // As of(positions).encode(to), without making the set of a few; each is greater than the one before.
+  static void encode_ascending(std::span<const std::uint32_t> positions, Buffer& to);
   // The set that all of `bytes` encode. Safe on any bytes: kCorruption if they are no set; memory is bounded by a
   // constant times bytes.size().
   static Result<PositionSet> decode(ByteView bytes);
@@ -61,6 +63,7 @@ class PositionSet {
   };
   explicit PositionSet(roaring_bitmap_s* bitmap);  // takes it over; null is std::bad_alloc
   bool equals(const PositionSet& other) const noexcept;
+  void encode_portable(Buffer& to);  // as kind 1; changes the form of the set, not what is in it
 
   std::unique_ptr<roaring_bitmap_s, Free> bitmap_;
 };

@@ -20,44 +20,54 @@ class TableWriter;
 // The distinct terms of one attribute, and which events have them. Single-owner.
 class TermTable {
  public:
+  // hash64 of the term, for add(). What add() looks at is on its way to the processor's cache when other terms are
+  // hashed before it is called.
+  std::uint64_t prepare(std::string_view term) const noexcept;
   // Positions never decrease from call to call. The text is copied when it is new.
-  void add(std::string_view term, std::uint32_t position);
+  void add(std::string_view term, std::uint64_t hash, std::uint32_t position);
 
   std::uint64_t terms() const noexcept { return terms_.size(); }
   std::uint64_t postings() const noexcept { return pairs_.size(); }
-  std::uint64_t text_bytes() const noexcept { return text_.size(); }
+  std::uint64_t text_bytes() const noexcept { return text_bytes_; }
 
   // hash64 of each term, in no order.
   std::vector<std::uint64_t> hashes() const;
-  // Calls visit(key, positions) for each dictionary entry in key order. `key` is the term, or its fingerprint of
-  // `fingerprint_bytes`; terms of one fingerprint share an entry. Stops at the first error and returns it.
+  // Calls visit(key, positions) for each dictionary entry in key order, positions ascending. `key` is the term, or its
+  // fingerprint of `fingerprint_bytes`; terms of one fingerprint share an entry. Stops at the first error and returns
+  // it.
   Status for_each(TermForm form, std::uint8_t fingerprint_bytes,
-                  const std::function<Status(ByteView key, const PositionSet& positions)>& visit) const;
+                  const std::function<Status(ByteView key, std::span<const std::uint32_t> positions)>& visit) const;
 
  private:
-  struct Term {
+  // One line of the cache, with the text of all but long terms.
+  struct alignas(64) Term {
     std::uint64_t hash;
-    std::uint64_t text_offset;
-    std::uint32_t text_bytes;
     std::uint32_t postings;
     std::uint32_t last_position;
+    std::uint32_t text_bytes;
+    std::array<char, 44> text;  // or its u64 offset in long_texts_
+  };
+  struct Slot {
+    std::uint32_t term;       // index of a term plus 1, or 0
+    std::uint32_t high_hash;  // the high half of its hash
   };
   struct Pair {
     std::uint32_t term;
     std::uint32_t position;
   };
+  struct Ordered;
 
-  std::string_view text_of(const Term& term) const noexcept {
-    return {text_.data() + term.text_offset, term.text_bytes};
-  }
-  std::uint32_t find_or_add(std::string_view term);
+  std::string_view text_of(const Term& term) const noexcept;
+  std::uint32_t find_or_add(std::string_view term, std::uint64_t hash);
+  std::uint32_t append(std::string_view term, std::uint64_t hash);
   void grow();
+  std::vector<Ordered> in_order(TermForm form) const;
 
-  std::vector<char> text_;
   std::vector<Term> terms_;
-  std::vector<Pair> pairs_;              // by position
-  std::vector<std::uint32_t> slots_;     // open addressing by hash: index of a term plus 1, or 0; a power of two
-  std::uint32_t previous_ = UINT32_MAX;  // term of the last add: neighbours often have the same
+  std::vector<char> long_texts_;
+  std::uint64_t text_bytes_ = 0;
+  std::vector<Pair> pairs_;  // by position
+  std::vector<Slot> slots_;  // open addressing by the low half of the hash; a power of two, or empty
 };
 
 // The fewest bytes, 4 to 8, of which the first of all hashes differ; 8 if none do.
@@ -84,7 +94,14 @@ class AttributeIndexBuilder {
   }
 
  private:
+  struct Found {
+    TermTable* table;
+    std::string_view term;
+    std::uint64_t hash;
+  };
+
   std::array<TermTable, kAttributes> tables_;  // by Attribute - 1
+  std::vector<Found> found_;                   // in the record being added
 };
 
 }  // namespace hdb::sstable

@@ -10,7 +10,7 @@ namespace hdb::sstable {
 struct TableSettings {
   std::uint32_t block_bytes = 32u << 10;  // uncompressed bytes at which a data block ends; one item may exceed it
   Compression compression = Compression::kZstd;
-  int level = 3;                           // zstd's, [1, 19]; not read without compression
+  int level = 3;                           // zstd's, [-7, 19] without 0; not read without compression
   std::uint32_t filter_bits_per_key = 10;  // 0: no filter
   FileWrites writes = FileWrites::kCached;
 };

@@ -668,6 +668,9 @@ TEST_CASE("an encoded set of positions decodes to itself") {
     if (random() % 3 == 0) both.set.keep_range(0, 66'000);
     Buffer bytes;
     both.set.encode(bytes);
+    Buffer of_list;
+    PositionSet::encode_ascending(both.set.to_vector(), of_list);
+    CHECK(of_list == bytes);
     const Result<PositionSet> decoded = PositionSet::decode(bytes);
     REQUIRE_MESSAGE(decoded.ok(), decoded.status().message());
     CHECK(decoded.value() == both.set);
