@@ -8,9 +8,12 @@
 #include <map>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/checksum.h"
+#include "sstable/attribute_index_builder.h"
 #include "sstable/event_block.h"
 #include "sstable/event_table_builder.h"
 #include "sstable/filter.h"
@@ -40,6 +43,16 @@ std::vector<TableSettings> all_settings() {
     }
   }
   return all;
+}
+
+// Of few letters, so that many begin alike: short and long ones, with zeros in them or at their ends.
+std::string random_term(std::mt19937_64& random) {
+  constexpr std::array kLetters = {'\0', 'a', '\xff'};
+  std::string term(random() % 2 == 0 ? 1 + random() % 4 : 15 + random() % 40, 'a');
+  for (char& letter : term) {
+    if (random() % 8 == 0) letter = kLetters[random() % kLetters.size()];
+  }
+  return term;
 }
 
 }  // namespace
@@ -233,6 +246,44 @@ TEST_CASE("candidates never miss an event, and are exact where they say so, for 
       const bool is_exact = table->candidates(attribute, "x").value().is_exact;
       CHECK(is_exact == (entities == 40 || attribute != Attribute::kEntity));
     }
+  }
+}
+
+TEST_CASE("gathered terms come back in order with their positions, those of one fingerprint together") {
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (std::size_t run = scaled(20); run > 0; --run) {
+    TermTable terms;
+    std::map<std::string, std::set<std::uint32_t>> model;
+    std::uint32_t position = 0;
+    for (std::uint64_t left = random() % 3000; left > 0; --left) {
+      position += random() % 3 == 0 ? 0 : 1;
+      const std::string term = random_term(random);
+      terms.add(term, terms.prepare(term), position);
+      model[term].insert(position);
+    }
+    std::map<Buffer, std::set<std::uint32_t>> by_fingerprint;
+    std::map<Buffer, std::set<std::uint32_t>> by_text;
+    for (const auto& [term, positions] : model) {
+      by_fingerprint[fingerprint_of(hash64(as_bytes(term)), 1)].insert(positions.begin(), positions.end());
+      by_text[Buffer(as_bytes(term).begin(), as_bytes(term).end())] = positions;
+    }
+    const auto check_same = [&](TermForm form, const auto& expected) {
+      auto next = expected.begin();
+      const Status visited = terms.for_each(form, 1, [&](ByteView key, std::span<const std::uint32_t> positions) {
+        REQUIRE(next != expected.end());
+        CHECK(equal_bytes(key, bytes_of(next->first)));
+        CHECK(std::equal(positions.begin(), positions.end(), next->second.begin(), next->second.end()));
+        ++next;
+        return Status();
+      });
+      CHECK(visited.ok());
+      CHECK(next == expected.end());
+    };
+    check_same(TermForm::kText, by_text);
+    check_same(TermForm::kFingerprint, by_fingerprint);
+    CHECK(terms.terms() == model.size());
   }
 }
 
