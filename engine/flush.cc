@@ -232,7 +232,6 @@ Status Store::write_flush_once(const std::shared_ptr<const SealedMemTable>& seal
 
 Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit) {
   const MemTable& memtable = *sealed.table;
-  const sstable::TableSettings settings = flush_settings(options_);
   std::vector<std::string> written;
   FileNumber number;
   const auto begin = [&] {
@@ -245,10 +244,11 @@ Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit
   const auto write_events = [&]() -> Status {
     const std::string path = begin();
     end(compaction::kEventLevel,
-        HDB_TRY(write_event_table(env_, path, number, settings, memtable, sealed.position_end)));
+        HDB_TRY(write_event_table(env_, path, number, event_flush_settings(options_), memtable, sealed.position_end)));
     return {};
   };
   const auto begin_keys = [&]() -> Result<sstable::KeyTableBuilder> {
+    const sstable::TableSettings settings = key_flush_settings(options_);
     return sstable::KeyTableBuilder(HDB_TRY(env_.create(begin(), settings.writes)), number, settings);
   };
   Status status;

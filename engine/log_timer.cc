@@ -22,20 +22,21 @@ void Store::arm_log_timer(std::chrono::nanoseconds due) noexcept {
   if (timer_due_ && *timer_due_ <= due) return;
   const auto wait = std::max(due - clock_.monotonic(), std::chrono::nanoseconds(0));
   try {
-    background_->after(std::chrono::ceil<std::chrono::milliseconds>(wait), [this] { on_log_timer(); });
+    background_->after(std::chrono::ceil<std::chrono::milliseconds>(wait), [this, due] { on_log_timer(due); });
     timer_due_ = due;
   } catch (...) {
   }
 }
 
-void Store::on_log_timer() noexcept {
-  const Status status = without_exceptions([this] { return sync_by_timer(); });
+void Store::on_log_timer(std::chrono::nanoseconds due) noexcept {
+  const Status status = without_exceptions([this, due] { return sync_by_timer(due); });
   // A sync that found no memory has not been tried.
   if (!status.ok() && status.code() != StatusCode::kOutOfMemory) stop_writes(status);
 }
 
-Status Store::sync_by_timer() {
+Status Store::sync_by_timer(std::chrono::nanoseconds due) {
   MutexLock lock(log_mutex_);
+  if (timer_due_ != due) return {};  // another was set since, for before that
   timer_due_.reset();
   if (is_closed_.load(std::memory_order_acquire) || HDB_SEEDED(never_sync_by_the_timer)) return {};
   const auto now = clock_.monotonic();

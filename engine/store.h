@@ -1,7 +1,8 @@
 // engine/store.h: the state of an open store, its locks and its threads.
 //
 // Lock order (outer first): Submissions' → manifest_mutex_ → log_mutex_ → CommitQueue's → state_mutex_ → Visibility's →
-// a block cache shard; LockedEnv's under any of them, and nothing under it. Two are held across IO: log_mutex_ across
+// a block cache shard; LookUps' and Reserve's under log_mutex_, Background's under any of them, LockedEnv's under any
+// and under Reserve's, and nothing under these two. Two are held across IO: log_mutex_ across
 // the log's writes and syncs, which is what makes log order equal sequence order; manifest_mutex_ across an edit, which
 // makes edits follow one another.
 //
@@ -215,8 +216,8 @@ class Store : public std::enable_shared_from_this<Store> {
   void arm_log_timer() noexcept HDB_REQUIRES(log_mutex_);
   void arm_log_timer(std::chrono::nanoseconds due) noexcept HDB_REQUIRES(log_mutex_);
   bool is_flushing() HDB_EXCLUDES(state_mutex_);
-  void on_log_timer() noexcept;
-  Status sync_by_timer();
+  void on_log_timer(std::chrono::nanoseconds due) noexcept;
+  Status sync_by_timer(std::chrono::nanoseconds due);
 
   // read.cc
   Result<std::optional<Position>> find_id(const ReadView& view, Position position_end, const EventId& id);
@@ -311,7 +312,8 @@ class Store : public std::enable_shared_from_this<Store> {
   Admitted admitted_ HDB_GUARDED_BY(log_mutex_);                   // of the group being written; kept for its memory
   std::uint64_t active_log_bytes_ HDB_GUARDED_BY(log_mutex_) = 0;  // written since the active memtable began
   bool is_log_fallback_told_ HDB_GUARDED_BY(log_mutex_) = false;
-  std::optional<std::chrono::nanoseconds> timer_due_ HDB_GUARDED_BY(log_mutex_);  // the next timer set; empty: none
+  std::optional<std::chrono::nanoseconds> timer_due_
+      HDB_GUARDED_BY(log_mutex_);  // of the timer that counts; empty: none
   std::chrono::nanoseconds last_append_ HDB_GUARDED_BY(log_mutex_){0};
   std::optional<std::chrono::nanoseconds> place_checked_ HDB_GUARDED_BY(log_mutex_);
   std::optional<std::chrono::nanoseconds> first_unsynced_ HDB_GUARDED_BY(log_mutex_);  // of kInterval appends

@@ -6,7 +6,8 @@ namespace {
 
 // zstd's, a fast one: half of the time of level 1 for a third to a half more bytes, until the merge. Writers wait for
 // flushes, and on two cores a flush's thread is what an ingest of events runs out of first.
-constexpr int kFlushLevel = -5;
+constexpr int kEventFlushLevel = -5;
+constexpr int kKeyFlushLevel = 1;
 
 sstable::TableSettings settings(const Options& options, int level) {
   return {.block_bytes = options.block_bytes,
@@ -18,8 +19,12 @@ sstable::TableSettings settings(const Options& options, int level) {
 
 }  // namespace
 
-sstable::TableSettings flush_settings(const Options& options) {
-  return settings(options, kFlushLevel);
+sstable::TableSettings event_flush_settings(const Options& options) {
+  return settings(options, kEventFlushLevel);
+}
+
+sstable::TableSettings key_flush_settings(const Options& options) {
+  return settings(options, kKeyFlushLevel);
 }
 
 sstable::TableSettings merge_settings(const Options& options) {

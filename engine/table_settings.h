@@ -8,8 +8,10 @@
 
 namespace hdb {
 
-// Flushes must keep up with appends: the fastest level of the same compression.
-sstable::TableSettings flush_settings(const Options& options);
+// Of the same compression, at fast levels: flushes must keep up with appends. Event tables are rewritten by a merge;
+// tables of keys may stay as they are flushed, moved from level to level.
+sstable::TableSettings event_flush_settings(const Options& options);
+sstable::TableSettings key_flush_settings(const Options& options);
 sstable::TableSettings merge_settings(const Options& options);
 compaction::PickerSettings picker_settings(const Options& options);
 

@@ -45,7 +45,7 @@ CompressionKind append_compressed(Buffer& to, ByteView raw, Compression compress
     const std::size_t bytes =
         ZSTD_compressCCtx(&compression_context(), to.data() + begin, to.size() - begin, raw.data(), raw.size(), level);
     if (ZSTD_getErrorCode(bytes) == ZSTD_error_memory_allocation) throw std::bad_alloc();
-    HDB_CHECK(ZSTD_isError(bytes) == 0);  // the destination is large enough, the level validated
+    HDB_CHECK(ZSTD_isError(bytes) == 0);  // the destination is large enough; zstd takes any level as the nearest it has
     if (bytes <= raw.size() - raw.size() / 8) {
       to.resize(begin + bytes);
       return CompressionKind::kZstd;

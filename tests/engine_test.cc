@@ -1,6 +1,7 @@
 // The promises of include/hdb/engine.h, one by one, on files in memory.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <set>
@@ -485,6 +486,45 @@ TEST_CASE("an interval append is synced in time also when a later timer is set a
   const Event event{.type = "interval"};
   REQUIRE(store->append(Batch{.events = {&event, 1}, .durability = Durability::kInterval}).ok());
   CHECK(store.background->last_delay() <= std::chrono::milliseconds(5));
+}
+
+TEST_CASE("keys that no merge will rewrite are flushed as small as zstd's level 1 makes them") {
+  std::array<std::uint64_t, 2> bytes{};
+  for (const bool is_merged : {false, true}) {
+    MemoryEnv env;
+    Options options = shrunk(presets::durable());
+    options.memtable_bytes = 4u << 20;
+    options.compression_level = 1;
+    const TestStore store = opened(env, options);
+    const Keyspace keys = store->keyspace("keys").value();
+    for (int times = is_merged ? 2 : 1; times > 0; --times) {  // what was flushed twice is merged into one
+      for (int key = 10'000; key < 12'000; ++key) {
+        const std::string number = std::to_string(key);
+        const std::string value = "{\"user\":\"u" + number + "\",\"outcome\":\"success\",\"pid\":" + number + "}";
+        REQUIRE(store->put(keys, as_bytes(number), as_bytes(value)).ok());
+      }
+      REQUIRE(store->flush().ok());
+    }
+    if (is_merged) REQUIRE(store->compact().ok());
+    bytes[is_merged ? 1 : 0] = store->stats().table_bytes_live;
+  }
+  CHECK(bytes[0] < bytes[1] * 11 / 10);
+}
+
+TEST_CASE("steady interval appends keep no more timers than there are intervals in the time a log idles") {
+  MemoryEnv env;
+  Options options = shrunk(presets::durable());
+  options.sync_interval_ms = 10;
+  const TestStore store = opened(env, options);
+  const Event event{.type = "interval"};
+  for (int round = 0; round < 500; ++round) {
+    const std::uint64_t syncs = store->stats().log_syncs;
+    REQUIRE(store->append(Batch{.events = {&event, 1}, .durability = Durability::kInterval}).ok());
+    store.clock->advance(std::chrono::milliseconds(10));
+    store.background->run_timers_within(std::chrono::milliseconds(10));
+    CHECK(store->stats().log_syncs > syncs);
+    REQUIRE(store.background->timers() <= 20);
+  }
 }
 
 TEST_CASE("a full disk at a manifest edit refuses it and takes it again once there is room") {

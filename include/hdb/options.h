@@ -70,7 +70,7 @@ struct Options {
   // Uncompressed bytes per table block: larger compresses better and reads more per point look-up.
   // [1 KiB, 4 MiB]. Read by: engine/table_settings.cc.
   std::uint32_t block_bytes = 32u << 10;
-  // Compression of merged tables; flushes use the fastest level of the same kind. Read by: engine/table_settings.cc.
+  // Compression of tables; flushes use a fast level of the same kind. Read by: engine/table_settings.cc.
   Compression compression = Compression::kZstd;
   // zstd's level for merged tables, [1, 19]. Read by: engine/table_settings.cc.
   std::uint32_t compression_level = 3;

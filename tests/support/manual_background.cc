@@ -10,7 +10,7 @@ void ManualBackground::submit(Priority, std::function<void()> task) {
 
 void ManualBackground::after(std::chrono::milliseconds delay, std::function<void()> task) {
   last_delay_ = delay;
-  timers_.push_back(std::move(task));
+  timers_.push_back({delay, std::move(task)});
 }
 
 void ManualBackground::wait(Mutex& mutex, CondVar&) {
@@ -33,8 +33,17 @@ void ManualBackground::run_tasks() {
 }
 
 void ManualBackground::run_timers() {
-  const std::vector<std::function<void()>> due = std::exchange(timers_, {});
-  for (const auto& timer : due) timer();
+  const std::vector<Timer> due = std::exchange(timers_, {});
+  for (const Timer& timer : due) timer.task();
+}
+
+void ManualBackground::run_timers_within(std::chrono::milliseconds passed) {
+  std::vector<Timer> due;
+  for (Timer& timer : std::exchange(timers_, {})) {
+    timer.left -= passed;
+    (timer.left.count() <= 0 ? due : timers_).push_back(std::move(timer));
+  }
+  for (const Timer& timer : due) timer.task();
 }
 
 void ManualBackground::stop() {

@@ -27,15 +27,23 @@ class ManualBackground final : public Background {
   void run_tasks();
   // Runs the timers that are waiting now, whatever their delay.
   void run_timers();
+  // Lets so much time pass for the timers, and runs those that are due then.
+  void run_timers_within(std::chrono::milliseconds passed);
+  std::size_t timers() const noexcept { return timers_.size(); }
   // How long the timer set last was to wait.
   std::chrono::milliseconds last_delay() const noexcept { return last_delay_; }
 
  private:
+  struct Timer {
+    std::chrono::milliseconds left;
+    std::function<void()> task;
+  };
+
   void run_one();
 
   std::mt19937_64 random_;
   std::vector<std::function<void()>> tasks_;
-  std::vector<std::function<void()>> timers_;
+  std::vector<Timer> timers_;
   std::chrono::milliseconds last_delay_{0};
 };
 
