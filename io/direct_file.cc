@@ -86,14 +86,14 @@ class DirectFile final : public WritableFile {
     // Refused, not failed: some file systems take the flag and no direct write, some kernels have rings that lack it,
     // some policies forbid it to rings. A signal may have come before the write began.
     const bool is_undone = WriteRing::is_refused(done.result) || done.result == -EINTR;
-    if (done.result < 0 && !is_undone) return system_error(path_, at_byte("write", filled.offset), -done.result);
+    if (done.result < 0 && !is_undone) return system_error(path_, "write", -done.result, filled.offset);
     const auto taken = static_cast<std::size_t>(std::max(0, done.result));
     return write_cached(filled.offset + taken, ByteView(filled.bytes.data(), kBufferBytes).subspan(taken));
   }
 
   // Through the page cache, as all that follows.
   Status write_cached(std::uint64_t offset, ByteView bytes) {
-    if (is_direct_ && !set_direct(false)) return system_error(path_, at_byte("write", offset), errno);
+    if (is_direct_ && !set_direct(false)) return system_error(path_, "write", errno, offset);
     is_direct_ = false;
     return write_at(file_, path_, offset, {&bytes, 1}).status();
   }

@@ -52,7 +52,7 @@ class PosixRandomAccessFile final : public RandomAccessFile {
         return ::pread(file_.number(), destination.data() + done, destination.size() - done,
                        static_cast<off_t>(offset + done));
       });
-      if (got < 0) return system_error(path_, at_byte("read", offset + done), errno);
+      if (got < 0) return system_error(path_, "read", errno, offset + done);
       if (got == 0) {
         return Status::corruption(path_ + ": ends at byte " + std::to_string(offset + done) + "; " +
                                   std::to_string(destination.size()) + " bytes were expected at byte " +

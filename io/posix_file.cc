@@ -45,6 +45,34 @@ std::string_view remedy_for(int error) noexcept {
   }
 }
 
+StatusCode code_of(int error) noexcept {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return StatusCode::kNoSpace;
+    case ENOENT:
+      return StatusCode::kNotFound;
+    default:
+      return StatusCode::kIoError;
+  }
+}
+
+// An error of the system that found no memory for its words.
+const Status& wordless(StatusCode code) noexcept {
+  static const std::string text = "the system refused a call on a file; no memory was left to say which";
+  static const Status no_space = Status::error(StatusCode::kNoSpace, text);
+  static const Status not_found = Status::not_found(text);
+  static const Status io_error = Status::io_error(text);
+  return code == StatusCode::kNoSpace ? no_space : code == StatusCode::kNotFound ? not_found : io_error;
+}
+
+// So that no call of it is the first.
+[[maybe_unused]] const bool is_ready = !wordless(StatusCode::kIoError).ok();
+
+std::string at_byte(std::uint64_t offset) {
+  return " at byte " + std::to_string(offset);
+}
+
 // The part of some pieces not written yet, as the system takes it. Single-owner.
 class PieceQueue {
  public:
@@ -83,22 +111,26 @@ class PieceQueue {
 
 }  // namespace
 
-Status system_error(const std::string& path, std::string_view operation, int error) {
-  std::string message = path + ": " + std::string(operation) + ": " + std::generic_category().message(error);
-  message += remedy_for(error);
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-      return Status::error(StatusCode::kNoSpace, std::move(message));
-    case ENOENT:
-      return Status::not_found(std::move(message));
-    default:
-      return Status::io_error(std::move(message));
+Status system_error(const std::string& path, std::string_view operation, int error,
+                    std::optional<std::uint64_t> byte) noexcept {
+  const StatusCode code = code_of(error);
+  try {
+    std::string message = path + ": " + std::string(operation);
+    if (byte) message += at_byte(*byte);
+    message += ": " + std::generic_category().message(error);
+    message += remedy_for(error);
+    return Status::error(code, std::move(message));
+  } catch (...) {
+    return wordless(code);
   }
 }
 
-std::string at_byte(std::string_view operation, std::uint64_t offset) {
-  return std::string(operation) + " at byte " + std::to_string(offset);
+Status as_io_error(const Status& error) noexcept {
+  try {
+    return Status::io_error(std::string(error.message()));
+  } catch (...) {
+    return wordless(StatusCode::kIoError);
+  }
 }
 
 Result<FileDescriptor> open_file(const std::string& path, int flags) {
@@ -140,8 +172,8 @@ Result<std::uint64_t> write_at(const FileDescriptor& file, const std::string& pa
   while (!queue.empty()) {
     const ssize_t written = uninterrupted(
         [&] { return ::pwritev(file.number(), queue.data(), queue.count(), static_cast<off_t>(offset + done)); });
-    if (written < 0) return system_error(path, at_byte("write", offset + done), errno);
-    if (written == 0) return Status::io_error(path + ": " + at_byte("write", offset + done) + ": nothing was written");
+    if (written < 0) return system_error(path, "write", errno, offset + done);
+    if (written == 0) return Status::io_error(path + ": write" + at_byte(offset + done) + ": nothing was written");
     queue.drop(static_cast<std::size_t>(written));
     if (HDB_SEEDED(lose_what_a_short_write_left)) queue.drop(~std::size_t{0} / 2);
     done += static_cast<std::uint64_t>(written);

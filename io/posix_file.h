@@ -8,20 +8,25 @@
 #include <string_view>
 #include <utility>
 
+#include <cstdint>
+#include <optional>
+
 #include <unistd.h>
 
 #include "base/bytes.h"
 
 namespace hdb {
 
-// The error `error` (an errno) of `operation` on `path`.
-Status system_error(const std::string& path, std::string_view operation, int error);
+// The error `error` (an errno) of `operation` on `path`, at `byte` of it if that is given. Without memory for its
+// words it has others, made before: who could take it for bad_alloc might try again what the system tells of once only.
+Status system_error(const std::string& path, std::string_view operation, int error,
+                    std::optional<std::uint64_t> byte = std::nullopt) noexcept;
+// As kIoError: for what must not be tried again, whatever the system said.
+Status as_io_error(const Status& error) noexcept;
 // Whether `error` (an errno) of a write says that the system has no such way of writing here, and not that it failed.
 constexpr bool is_refusal(int error) noexcept {
   return error == EINVAL || error == EOPNOTSUPP || error == EAGAIN;
 }
-// "write at byte 4096"
-std::string at_byte(std::string_view operation, std::uint64_t offset);
 
 // Calls `call` again for as long as a signal interrupts it.
 template <typename Call>

@@ -99,7 +99,7 @@ class PosixLogFile final : public LogFile {
     const bool is_written = open_direct() && write_zeros(direct_, begin, end - begin).ok();
     if (!is_written) HDB_TRY(write_zeros(file_, begin, end - begin));
     const Status synced = sync_file(file_, path_);
-    return synced.ok() ? synced : Status::io_error(std::string(synced.message()));
+    return synced.ok() ? synced : as_io_error(synced);
   }
 
   Result<Ticket> submit(std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) override {
@@ -146,8 +146,10 @@ class PosixLogFile final : public LogFile {
     if (refusal_.error == 0) return {};
     return path_ + ": written by pwrite, not by io_uring: " + refusal_.operation + ": " +
            std::generic_category().message(refusal_.error) +
-           "; let the process use io_uring (sysctl kernel.io_uring_disabled, the sandbox's profile), or set log_writes "
-           "to pwrite";
+           (refusal_.error == ENOMEM ? "; raise the limit on locked memory (ulimit -l)"
+                                     : "; let the process use io_uring (sysctl kernel.io_uring_disabled, the sandbox's "
+                                       "profile)") +
+           ", or set log_writes to pwrite";
   }
 
  private:
@@ -186,7 +188,7 @@ class PosixLogFile final : public LogFile {
     const int result = uninterrupted(
         [&] { return ::fallocate(file_.number(), 0, static_cast<off_t>(prepared_), static_cast<off_t>(bytes)); });
     if (result == 0) return {};
-    if (errno != EOPNOTSUPP && errno != ENOSYS) return system_error(path_, at_byte("reserve space", prepared_), errno);
+    if (errno != EOPNOTSUPP && errno != ENOSYS) return system_error(path_, "reserve space", errno, prepared_);
     return write_zeros(file_, prepared_, bytes);
   }
 
@@ -333,7 +335,7 @@ class PosixLogFile final : public LogFile {
   // Writes what is left after `written` bytes (or -errno), through the page cache, and syncs unless `sync_result` (0 or
   // -errno) says that this is done or failed.
   Status finish(Write& write, ssize_t written, int sync_result) {
-    if (written < 0) return system_error(path_, at_byte("write", write.offset), static_cast<int>(-written));
+    if (written < 0) return system_error(path_, "write", static_cast<int>(-written), write.offset);
     const auto done = static_cast<std::uint64_t>(written);
     const bool is_whole = done == bytes_of_pieces(write);
     if (!is_whole) {

@@ -75,7 +75,11 @@ Status Writer::stopped() const {
 // Whatever the code was: what the log holds now is unknown, so no caller may take it for something to try again.
 Status Writer::poison(const Status& error) {
   if (HDB_SEEDED(retry_a_failed_sync)) return error;
-  first_error_ = Status::io_error(std::string(error.message()));
+  try {
+    first_error_ = Status::io_error(std::string(error.message()));
+  } catch (...) {
+    first_error_ = wordless_error_;
+  }
   return first_error_;
 }
 
@@ -242,6 +246,16 @@ Status Writer::begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepar
   return {};
 }
 
+Status Writer::short_write(const LogFile& file, std::uint64_t offset, std::uint64_t written,
+                           std::uint64_t bytes) const noexcept {
+  try {
+    return Status::io_error(file.path() + ": write at byte " + std::to_string(offset) + ": only " +
+                            std::to_string(written) + " of " + std::to_string(bytes) + " bytes were written");
+  } catch (...) {
+    return wordless_error_;
+  }
+}
+
 // Submits and waits in one call, so in one thread, as LogFile asks: between two groups the leader, and so the thread
 // that writes, may be another.
 Status Writer::write_at(LogFile& file, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable) {
@@ -252,9 +266,7 @@ Status Writer::write_at(LogFile& file, std::uint64_t offset, std::span<const Byt
   std::uint64_t bytes = 0;
   for (const ByteView piece : pieces) bytes += piece.size();
   if (written.value() != bytes && !HDB_SEEDED(take_a_short_completion_for_a_whole_one)) {
-    return poison(Status::io_error(file.path() + ": write at byte " + std::to_string(offset) + ": only " +
-                                   std::to_string(written.value()) + " of " + std::to_string(bytes) +
-                                   " bytes were written"));
+    return poison(short_write(file, offset, written.value(), bytes));
   }
   if (is_durable) ++syncs_;
   return {};

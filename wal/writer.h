@@ -107,6 +107,8 @@ class Writer {
   Status begin_segment(std::unique_ptr<LogFile> file, std::uint64_t prepared, std::uint64_t predecessor_end);
   Status retire_segment();
   Status vouch_from(LogFile& predecessor, std::uint64_t predecessor_end);
+  Status short_write(const LogFile& file, std::uint64_t offset, std::uint64_t written,
+                     std::uint64_t bytes) const noexcept;
   Status write_at(LogFile& file, std::uint64_t offset, std::span<const ByteView> pieces, bool is_durable);
   Status write_group(GroupHeader header, std::span<const ByteView> batches, MutableBytes block, bool is_durable);
   Status sync_files();
@@ -141,6 +143,8 @@ class Writer {
   Status first_error_;  // not OK: poisoned
   // Of running out of memory between two segments; made while there is some.
   Status halfway_error_ = Status::io_error("no memory was left on the way to a new segment of the log");
+  // Of an error whose own words found no memory.
+  Status wordless_error_ = Status::io_error("a write or sync of the log failed; no memory was left to say how");
 
   std::map<SegmentNumber, std::uint64_t> closed_segments_;  // older segment files and their bytes
   std::uint64_t closed_bytes_ = 0;                          // sum of closed_segments_
