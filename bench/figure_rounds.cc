@@ -17,7 +17,8 @@ Result<FigureResult> run_once(const BenchOptions& options, const FigureRounds& r
   std::vector<std::string> variants = peer_variants(label.engine);
   if (!rounds.takes_every_variant) variants.resize(1);
   for (const std::string& variant : variants) {
-    const ScratchDirectory scratch = HDB_TRY(ScratchDirectory::create(scratch_parent(options), label.engine + variant));
+    const std::filesystem::path parent = HDB_TRY(scratch_parent(options));
+    const ScratchDirectory scratch = HDB_TRY(ScratchDirectory::create(parent, label.engine + variant));
     const PeerSettings settings{(scratch.path() / "store").string(), label.options, variant};
     if (rounds.prepare) HDB_TRY(rounds.prepare(label.engine, settings));
     const std::function<Result<FigureMeasurement>()> work = [&] { return rounds.measure(label.engine, settings); };

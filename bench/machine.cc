@@ -88,13 +88,16 @@ double thread_cpu_s() {
 
 Result<ScratchDirectory> ScratchDirectory::create(const std::filesystem::path& parent, const std::string& name) {
   std::error_code error;
+  // As a whole path: what is removed later goes up from it until there.
+  const std::filesystem::path place =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(parent, error), error);
+  if (error) return Status::io_error(parent.string() + ": " + error.message() + "; choose a writable --dir");
   std::filesystem::path topmost;
-  for (auto missing = std::filesystem::absolute(parent, error); !std::filesystem::exists(missing, error);
-       missing = missing.parent_path()) {
+  for (auto missing = place; !std::filesystem::exists(missing, error); missing = missing.parent_path()) {
     topmost = missing;
   }
-  std::filesystem::create_directories(parent, error);
-  const std::filesystem::path path = parent / ("hdb-bench-" + std::to_string(::getpid()) + "-" + name);
+  std::filesystem::create_directories(place, error);
+  const std::filesystem::path path = place / ("hdb-bench-" + std::to_string(::getpid()) + "-" + name);
   if (!error && !std::filesystem::create_directory(path, error) && !error) {
     return Status::io_error(path.string() + " exists; remove it or choose another --dir");
   }

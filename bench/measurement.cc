@@ -1,5 +1,6 @@
 #include "bench/measurement.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,6 +103,7 @@ Status run_forked(const std::function<Status()>& work, void* measurement, std::s
   running_child = child;
   if (child == 0) {
     handle_stops(SIG_DFL);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody waits for the figures of one whose parent was killed
     ::close(ends[0]);
     run_child(work, measurement, bytes, end, ends[1]);
   }

@@ -300,6 +300,10 @@ Status check_report(const std::filesystem::path& file) {
     return Status::invalid_argument("--report " + file.string() + ": is not a file; name one to write");
   }
   const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  if (std::filesystem::exists(folder, error) && !std::filesystem::is_directory(folder, error)) {
+    return Status::invalid_argument("--report " + file.string() + ": " + folder.string() +
+                                    " is not a directory; name another");
+  }
   if (::access(folder.c_str(), W_OK) != 0) {
     return Status::invalid_argument("--report " + file.string() + ": its folder cannot be written: " +
                                     std::strerror(errno) + "; make it, or name another");

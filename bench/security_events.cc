@@ -94,9 +94,9 @@ void append_time(std::string& to, Timestamp time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(time - day);
-  fmt::format_to(std::back_inserter(to), FMT_COMPILE("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z"), static_cast<int>(date.year()),
-                 static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                 clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+  fmt::format_to(std::back_inserter(to), FMT_COMPILE("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z"),
+                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                 clock.hours().count(), clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
 // Words as they stand in log messages, to cut messages from.
@@ -123,8 +123,9 @@ std::size_t message_bytes(Random& random) {
 void append_details(std::string& to, std::string_view type, Random& random) {
   auto out = std::back_inserter(to);
   if (type == event_types::kDnsQuery) {
-    fmt::format_to(out, FMT_COMPILE(R"("query":"h{}.{}","qtype":"A","rcode":"{}","answers":["203.0.113.{}"],)"), random.below(5000),
-                   pick(kDomains, random), random.below(20) == 0 ? "NXDOMAIN" : "NOERROR", random.below(256));
+    fmt::format_to(out, FMT_COMPILE(R"("query":"h{}.{}","qtype":"A","rcode":"{}","answers":["203.0.113.{}"],)"),
+                   random.below(5000), pick(kDomains, random), random.below(20) == 0 ? "NXDOMAIN" : "NOERROR",
+                   random.below(256));
   } else if (type == event_types::kHttpRequest) {
     fmt::format_to(out, FMT_COMPILE(R"("method":"{}","domain":"{}","uri":"/v1/items/{}","status":{},"bytes":{},)"),
                    pick(kMethods, random), pick(kDomains, random), random.below(100000),
@@ -133,11 +134,12 @@ void append_details(std::string& to, std::string_view type, Random& random) {
     fmt::format_to(out, FMT_COMPILE(R"("proto":"tcp","port":{},"duration_ms":{},"sent_bytes":{},"received_bytes":{},)"),
                    pick(kPorts, random), random.below(60000), random.below(1u << 16), random.below(1u << 22));
   } else if (is_file(type)) {
-    fmt::format_to(out, FMT_COMPILE(R"("path":"/srv/data/{}/{:016x}.dat","size_bytes":{},)"), random.below(64), random.next(),
-                   random.below(1u << 24));
+    fmt::format_to(out, FMT_COMPILE(R"("path":"/srv/data/{}/{:016x}.dat","size_bytes":{},)"), random.below(64),
+                   random.next(), random.below(1u << 24));
   } else {
-    fmt::format_to(out, FMT_COMPILE(R"("program":"{}","pid":{},"parent_pid":{},"outcome":"{}",)"), pick(kPrograms, random),
-                   random.below(32768), random.below(32768), random.below(9) == 0 ? "failure" : "success");
+    fmt::format_to(out, FMT_COMPILE(R"("program":"{}","pid":{},"parent_pid":{},"outcome":"{}",)"),
+                   pick(kPrograms, random), random.below(32768), random.below(32768),
+                   random.below(9) == 0 ? "failure" : "success");
   }
   to.append(R"("message":")");
   append_message(to, message_bytes(random), random);
@@ -156,7 +158,8 @@ void make_attributes(std::uint64_t seed, std::uint64_t number, Random& random, S
   fmt::format_to(std::back_inserter(event.tags[1]), FMT_COMPILE("user:u{:04}"), user);
   if (is_network(event.type)) {
     append_uid(event.entity, Random(~seed, number / kEventsPerConnection));
-    fmt::format_to(std::back_inserter(event.tags[2]), FMT_COMPILE("ip:198.51.{}.{}"), skewed(100, random), random.below(256));
+    fmt::format_to(std::back_inserter(event.tags[2]), FMT_COMPILE("ip:198.51.{}.{}"), skewed(100, random),
+                   random.below(256));
   } else if (is_file(event.type)) {
     fmt::format_to(std::back_inserter(event.entity), FMT_COMPILE("file-{:05}"), skewed(20000, random));
   } else {
@@ -176,8 +179,8 @@ void SecurityEvents::make(std::uint64_t number, SecurityEvent& event) const {
   std::string& line = event.payload;
   line.assign(R"({"time":")");
   append_time(line, event.time);
-  fmt::format_to(std::back_inserter(line), FMT_COMPILE(R"(","type":"{}","entity":"{}","host":"{}","tags":[)"), event.type,
-                 event.entity, event.host);
+  fmt::format_to(std::back_inserter(line), FMT_COMPILE(R"(","type":"{}","entity":"{}","host":"{}","tags":[)"),
+                 event.type, event.entity, event.host);
   for (std::size_t index = 0; index < event.tags.size(); ++index) {
     fmt::format_to(std::back_inserter(line), FMT_COMPILE(R"({}"{}")"), index == 0 ? "" : ",", event.tags[index]);
   }

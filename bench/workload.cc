@@ -9,8 +9,15 @@
 
 namespace hdb::bench {
 
-std::filesystem::path scratch_parent(const BenchOptions& options) {
-  return options.directory.empty() ? std::filesystem::temp_directory_path() : options.directory;
+Result<std::filesystem::path> scratch_parent(const BenchOptions& options) {
+  if (!options.directory.empty()) return options.directory;
+  std::error_code error;
+  std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
+  if (error) {
+    return Status::io_error("no directory for temporary files: " + error.message() +
+                            "; set TMPDIR to one, or choose a writable --dir");
+  }
+  return temporary;
 }
 
 Result<std::vector<std::string>> engines_of(const BenchOptions& options, std::vector<std::string> fallback,
@@ -72,7 +79,8 @@ Result<RunLabel> label_of(const BenchOptions& options, const RunOptions& run) {
   label.preset = run.preset;
   label.options = run.options;
   label.cpu_model = cpu_model();
-  label.device_sync_p50_us = HDB_TRY(device_sync_p50_us(scratch_parent(options)));
+  const std::filesystem::path parent = HDB_TRY(scratch_parent(options));
+  label.device_sync_p50_us = HDB_TRY(device_sync_p50_us(parent));
   return label;
 }
 

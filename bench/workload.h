@@ -37,7 +37,7 @@ Status run_log_append(const BenchOptions& options);
 Status run_log_sync(const BenchOptions& options);
 
 // Where the stores of a run go: --dir, or a new temporary directory.
-std::filesystem::path scratch_parent(const BenchOptions& options);
+Result<std::filesystem::path> scratch_parent(const BenchOptions& options);
 
 // The engines asked for, or `fallback`; kInvalidArgument names one that is not built in or not for this workload.
 Result<std::vector<std::string>> engines_of(const BenchOptions& options, std::vector<std::string> fallback,

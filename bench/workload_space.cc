@@ -206,8 +206,8 @@ Status run_space(const BenchOptions& options) {
 
   const RawSizes raw = sizes_of(files);
   const std::function<Result<SpaceResult>(const RunLabel&)> once = [&](const RunLabel& label) -> Result<SpaceResult> {
-    const ScratchDirectory scratch =
-        HDB_TRY(ScratchDirectory::create(scratch_parent(options), "space-" + label.engine));
+    const std::filesystem::path parent = HDB_TRY(scratch_parent(options));
+    const ScratchDirectory scratch = HDB_TRY(ScratchDirectory::create(parent, "space-" + label.engine));
     const PeerSettings settings{(scratch.path() / "store").string(), run.options, peer_variants(label.engine).front()};
     const std::function<Result<SpaceMeasurement>()> work = [&] {
       return measure_space(label.engine, settings, source, events, options.batch);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """hdb-bench's command line and results, on tiny runs. Argument: the executable."""
 import json
+import os
 import pathlib
 import re
 import resource
@@ -27,6 +28,13 @@ def objects(*arguments):
     check(done.returncode == 0, f"exit {done.returncode}: {done.stderr}")
     check(done.stderr == "", f"standard error is no terminal, yet says: {done.stderr}")
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def wait_until(holds, message, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        check(time.monotonic() < deadline, message)
+        time.sleep(0.01)
 
 
 def check(holds, message):
@@ -324,6 +332,33 @@ def test_nothing_is_left_behind(scratch):
     check(not list(folder.iterdir()), "the run left its store behind")
 
 
+def test_folders_that_were_there_stay_however_they_are_named(scratch):
+    for place in ("kept/here/below", "./kept/here/", "kept/../kept/here/new"):
+        (pathlib.Path(scratch) / "kept" / "here").mkdir(parents=True, exist_ok=True)
+        done = run("kv-ingest", *TINY, "--dir", place, cwd=scratch)
+        check(done.returncode == 0, f"{place}: {done.stderr}")
+        left = sorted(str(path.relative_to(scratch)) for path in pathlib.Path(scratch).rglob("*"))
+        check(left == ["kept", "kept/here"], f"--dir {place} left {left}")
+
+
+def test_no_directory_for_temporary_files_is_one_line(scratch):
+    done = run("kv-ingest", *TINY, env=dict(os.environ, TMPDIR=f"{scratch}/nowhere"))
+    check(done.returncode == 1 and "TMPDIR" in done.stderr and len(done.stderr.splitlines()) == 1,
+          f"{done.returncode} {done.stderr}")
+
+
+def test_a_run_whose_parent_is_killed_ends(scratch):
+    process = subprocess.Popen([BENCH, "kv-ingest", "--events", "50000000", "--dir", scratch],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(lambda: children.read_text().split(), "no run was begun")
+    child = children.read_text().split()[0]
+    process.kill()
+    process.wait()
+    wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists() or
+               pathlib.Path(f"/proc/{child}/stat").read_text().split(")")[-1].split()[0] == "Z", "the run goes on")
+
+
 def test_a_run_that_is_stopped_leaves_nothing_behind(scratch):
     folder = pathlib.Path(scratch) / "new" / "folder"
     process = subprocess.Popen([BENCH, "kv-ingest", "--events", "50000000", "--dir", str(folder)],
@@ -338,7 +373,9 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(scratch):
 
 
 def test_a_report_goes_into_a_file_and_nowhere_else(scratch):
-    for report in ("/dev/full", scratch, f"{scratch}/nowhere/report.html"):
+    file = pathlib.Path(scratch) / "file"
+    file.touch()
+    for report in ("/dev/full", scratch, f"{scratch}/nowhere/report.html", f"{file}/report.html"):
         done = run("kv-ingest", *TINY, "--dir", scratch, "--report", report)
         check(done.returncode == 2 and "--report" in done.stderr, f"{report}: {done.returncode} {done.stderr}")
     check(pathlib.Path("/dev/full").is_char_device(), "the device was replaced")
