@@ -1,6 +1,7 @@
 #include "base/batch.h"
 
 #include <string>
+#include <utility>
 
 #include "base/checksum.h"
 
@@ -9,7 +10,6 @@ namespace hdb {
 namespace {
 
 constexpr std::size_t kSectionHeaderBytes = 8;
-constexpr std::size_t kChangeHeaderBytes = 8;
 constexpr std::uint16_t kSectionVersion = 1;  // of both kinds written now
 constexpr std::size_t kStoredKeyBytesMax = kKeyspacePrefixBytes + kKeyBytesMax;
 static_assert(kStoredKeyBytesMax <= UINT16_MAX);
@@ -143,6 +143,16 @@ std::byte* EncodedBatch::allocate(std::size_t bytes, BatchMemory* memory) {
   std::memset(block.get() + end, 0, block_bytes_ - end);
   shared_ = std::move(block);
   return bytes_;
+}
+
+void EncodedBatch::swap(EncodedBatch& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  std::swap(own_, other.own_);
+  std::swap(shared_, other.shared_);
+  std::swap(block_bytes_, other.block_bytes_);
+  std::swap(size_, other.size_);
+  std::swap(event_count_, other.event_count_);
+  std::swap(change_count_, other.change_count_);
 }
 
 EncodedBatch EncodedBatch::copy_of(ByteView batch) {

@@ -13,9 +13,11 @@
 //
 //   SectionKind     version  bytes
 //   kEvents         1        event_count records (base/record.h), one after the other
-//   kKeyValues      1        change_count times {u32 value_bytes, u16 key_bytes, u8 EntryKind, u8 zero, stored key,
-//   value} kLeafHashes     -        place of the Merkle leaf hashes of the events kVectors        -        place of the
-//   events' vectors
+//   kKeyValues      1        change_count times {u32 value_bytes, u16 key_bytes, u8 EntryKind, u8 zero, key, value}
+//   kLeafHashes     -        place of the Merkle leaf hashes of the events
+//   kVectors        -        place of the events' vectors
+//
+// where a key is as stored, with its keyspace's number in front.
 //
 // Numbering: the batch's events take consecutive positions and sequence numbers in order, then its changes take the
 // following sequence numbers. A reader refuses kinds and versions it does not know (kUnsupported).
@@ -52,10 +54,17 @@ enum class SectionKind : std::uint16_t {  // on disk: append, never renumber
   kVectors = 4,     // reserved
 };
 
-// An encoded batch that owns its bytes; they do not move when it does. Single-owner.
+// An encoded batch that owns its bytes; they do not move when it does, and it is empty then. Single-owner.
 class EncodedBatch {
  public:
   EncodedBatch() noexcept = default;
+  EncodedBatch(EncodedBatch&& other) noexcept { swap(other); }
+  EncodedBatch& operator=(EncodedBatch&& other) noexcept {
+    EncodedBatch taken(std::move(other));
+    swap(taken);
+    return *this;
+  }
+  ~EncodedBatch() = default;
   ByteView bytes() const noexcept { return {bytes_, size_}; }
   // Of a large batch: kBatchRoomBytes of room, the batch, zeros; address and size are multiples of
   // BatchMemory::kAlignment. Else empty.
@@ -73,6 +82,7 @@ class EncodedBatch {
   friend EncodedBatch encode_batch(std::span<const Event>, std::span<const KeyValueChange>, const RecordStamp&,
                                    BatchMemory*);
   std::byte* allocate(std::size_t bytes, BatchMemory* memory);
+  void swap(EncodedBatch& other) noexcept;
 
   std::byte* bytes_ = nullptr;        // in what one of the next two keeps
   std::unique_ptr<std::byte[]> own_;  // of a small batch

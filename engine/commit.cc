@@ -303,7 +303,8 @@ Status Store::log_group(const Admitted& admitted, bool is_durable) {
     return unknown.code() == StatusCode::kOutOfMemory ? logged_but_not_applied() : unknown;
   }
   const LogPoint end = log_->end();
-  active_log_bytes_ += end.segment == before.segment ? end.offset - before.offset : end.offset;
+  HDB_CHECK(end.segment == before.segment);  // there was room for all of it
+  active_log_bytes_ += end.offset - before.offset;
   try {
     accept_group(
         admitted.members, commit_time,

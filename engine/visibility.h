@@ -40,8 +40,9 @@ struct Published {
   Position position_end = 0;        // events below are visible
 };
 
-// A moment a reader holds on to: compaction keeps the key versions it can see. Immutable.
 class Visibility;
+
+// A moment a reader holds on to: compaction keeps the key versions it can see. Immutable.
 class Snapshot::Pin {
  public:
   Pin(std::shared_ptr<Visibility> visibility, Published at) noexcept : visibility_(std::move(visibility)), at_(at) {}

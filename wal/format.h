@@ -24,9 +24,8 @@
 //   offset  size  GroupHeader field    meaning
 //        0     4  magic                "HGRP"
 //        4     4  group_bytes          header, extras and batches; a multiple of 8, at most kGroupBytesMax
-//        8     8  checksum             XXH3-64, seeded as said below, over header bytes 0..7 and 16..87, the extras,
-//        and
-//                                      the 24-byte BatchHeader of each batch
+//        8     8  checksum             XXH3-64, seeded as said below, over header bytes 0..7 and 16..87, the
+//                                      extras, and the 24-byte BatchHeader of each batch
 //       16     2  version              kGroupVersion
 //       18     1  kind                 GroupKind
 //       19     1  flags                zero
