@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-BENCH = sys.argv[1]
+BENCH = os.path.abspath(sys.argv[1])
 TINY = ["--events", "3000", "--batch", "100", "--writers", "2", "--output", "json"]
 FIELDS = """kind workload engine round events batch writers durability preset events_per_s settled_events_per_s p50_us
     p99_us p999_us max_us bytes_written write_amplification peak_rss_bytes cpu_s generator_cpu_s verified cpu_model

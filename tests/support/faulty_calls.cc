@@ -154,11 +154,12 @@ void remember(int file, off_t offset, std::size_t bytes) {
   state->dirty[id_of(file)].push_back(std::move(old));
 }
 
-// What was written over comes back, as far as the file still reaches.
+// What was written over comes back, as far as the file still reaches. Where there is nothing, it takes no memory.
 void drop_dirty(int file) {
-  std::vector<Overwritten> dirty = std::move(state->dirty[id_of(file)]);
-  state->dirty.erase(id_of(file));
-  if (dirty.empty()) return;
+  const auto found = state->dirty.find(id_of(file));
+  if (found == state->dirty.end()) return;
+  std::vector<Overwritten> dirty = std::move(found->second);
+  state->dirty.erase(found);
   // The descriptor may be for reading only, or for aligned bytes only.
   const std::string path = "/proc/self/fd/" + std::to_string(file);
   const int writable = __real_open64(path.c_str(), O_WRONLY | O_CLOEXEC);
@@ -184,7 +185,7 @@ int sync_with(Call call, int file, int (*real)(int)) {
   }
   if (verdict != Verdict::kDone) return -1;
   // The machine does not lose power while a test runs: the page cache is as good as the device, and much faster.
-  state->dirty[id_of(file)].clear();
+  state->dirty.erase(id_of(file));
   return 0;
 }
 
