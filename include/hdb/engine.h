@@ -119,8 +119,8 @@ class HDB_EXPORT AppendTicket {
   std::shared_ptr<const Submission> submission_;
 };
 
-// Called once with what AppendTicket::wait() returns after that: by a thread of the engine, which does nothing else for
-// submitted batches meanwhile. Must return soon and not throw. It may call Engine::submit(), and nothing that waits for
+// Called once, with what AppendTicket::wait() will return. Only when the call is over, and all that the callback owns is
+// freed, is the ticket done. By a thread of the engine, which does nothing else for submitted batches meanwhile. Must return soon and not throw. It may call Engine::submit(), and nothing that waits for
 // the engine: no other append, wait(), sync(), flush(), compact() or close(); so it must not own the engine either.
 using AppendCallback = std::function<void(const Result<AppendResult>& result)>;
 
