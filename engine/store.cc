@@ -127,6 +127,11 @@ void Store::collect_garbage() noexcept {
 
 Status Store::close(bool is_forced) {
   HDB_TRY(check_open());
+  if (!is_forced && submissions_->is_in_callback()) {
+    return Status::invalid_argument(directory_ +
+                                    ": close: called in a callback of a submitted batch, which it would wait "
+                                    "for; close from another thread");
+  }
   submissions_->stop();
   if (const std::size_t pins = visibility_->pin_count(); pins > 0 && !is_forced) {
     submissions_->resume();

@@ -7,6 +7,20 @@
 
 namespace hdb {
 
+namespace {
+
+// The background of the engine whose callback this thread is in; null: in none.
+thread_local const Background* in_callback_of = nullptr;
+
+const Result<AppendResult>& would_wait_for_itself() {
+  static const Result<AppendResult> error = Status::invalid_argument(
+      "wait: called in a callback of a submitted batch, which every other of the engine waits "
+      "for; take the result in that batch's own callback");
+  return error;
+}
+
+}  // namespace
+
 Submission::Submission(Background& background, AppendCallback callback)
     : background_(background),
       process_generation_(process_generation()),
@@ -23,12 +37,17 @@ bool Submission::is_done() const {
 const Result<AppendResult>& Submission::wait() const {
   if (process_generation() != process_generation_) return of_parent_;
   MutexLock lock(mutex_);
+  if (!result_ && in_callback_of == &background_) return would_wait_for_itself();
   while (!result_) background_.wait(mutex_, done_signal_);
   return *result_;
 }
 
 void Submission::finish(Result<AppendResult> result) noexcept {
-  if (callback_) callback_(result);
+  if (callback_) {
+    const Background* const before = std::exchange(in_callback_of, &background_);
+    callback_(result);
+    in_callback_of = before;
+  }
   callback_ = nullptr;  // what it holds on to is free when wait() returns
   appending_ = Appending();
   MutexLock lock(mutex_);
@@ -58,6 +77,10 @@ bool Submissions::add(const std::shared_ptr<Submission>& submission) {
   }
   bytes_ += bytes;
   return true;
+}
+
+bool Submissions::is_in_callback() const noexcept {
+  return in_callback_of == &background_;
 }
 
 void Submissions::resume() {

@@ -80,6 +80,8 @@ class Submissions {
   bool add(const std::shared_ptr<Submission>& submission) HDB_EXCLUDES(mutex_);
   // Takes no more, and returns when none is under way. Not for a callback, which would wait for itself.
   void stop() HDB_EXCLUDES(mutex_);
+  // Whether the calling thread is in a callback of one of them.
+  bool is_in_callback() const noexcept;
   // Takes them again.
   void resume() HDB_EXCLUDES(mutex_);
 

@@ -102,6 +102,21 @@ TEST_CASE("a callback is called once, before the ticket is done, with the ticket
   CHECK(calls == 1);
 }
 
+TEST_CASE("in a callback what would wait for it is refused, and nothing hangs") {
+  MemoryEnv env;
+  const TestStore store = opened(env);
+  const Event event{.type = "a"};
+  std::optional<AppendTicket> own;
+  std::vector<StatusCode> refused;
+  own = submitted(*store.engine, {.events = {&event, 1}}, [&](const Result<AppendResult>&) {
+    refused.push_back(own->wait().status().code());
+    refused.push_back(store->close().code());
+  });
+  CHECK(own->wait().ok());
+  CHECK(refused == std::vector<StatusCode>(2, StatusCode::kInvalidArgument));
+  CHECK(store->append(event).ok());
+}
+
 TEST_CASE("batches commit in the order of their submission, also among appends of the same thread") {
   MemoryEnv env;
   const TestStore store = opened(env);

@@ -110,7 +110,8 @@ class HDB_EXPORT AppendTicket {
  public:
   bool is_done() const;
   // Waits until the batch is as durable as asked and visible to every later read, or refused. The same at every call;
-  // lives as long as the ticket.
+  // lives as long as the ticket. But in a callback of the same engine, where it would wait for itself, it is
+  // kInvalidArgument for what is not done yet.
   const Result<AppendResult>& wait() const;
 
   explicit AppendTicket(std::shared_ptr<const Submission> submission) noexcept;  // internal
@@ -119,9 +120,11 @@ class HDB_EXPORT AppendTicket {
   std::shared_ptr<const Submission> submission_;
 };
 
-// Called once, with what AppendTicket::wait() will return. Only when the call is over, and all that the callback owns is
-// freed, is the ticket done. By a thread of the engine, which does nothing else for submitted batches meanwhile. Must return soon and not throw. It may call Engine::submit(), and nothing that waits for
-// the engine: no other append, wait(), sync(), flush(), compact() or close(); so it must not own the engine either.
+// Called once, with what AppendTicket::wait() will return. Only when the call is over, and all that the callback owns
+// is freed, is the ticket done. By a thread of the engine, which does nothing else for submitted batches meanwhile.
+// Must return soon and not throw. It may call Engine::submit(), and nothing that waits for the engine: no other append,
+// wait(), sync(), flush(), compact() or close(); so it must not own the engine either. wait() and close() refuse it
+// there with kInvalidArgument.
 using AppendCallback = std::function<void(const Result<AppendResult>& result)>;
 
 // Counters since open, and sizes now.
