@@ -93,6 +93,7 @@ Status run_forked(const std::function<Status()>& work, void* measurement, std::s
   int ends[2];
   if (::pipe(ends) != 0) return Status::io_error(std::string("pipe: ") + std::strerror(errno));
   std::fflush(nullptr);
+  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) {
     const std::string reason = std::strerror(errno);
@@ -103,7 +104,9 @@ Status run_forked(const std::function<Status()>& work, void* measurement, std::s
   running_child = child;
   if (child == 0) {
     handle_stops(SIG_DFL);
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody waits for the figures of one whose parent was killed
+    // Nobody waits for the figures of one whose parent was killed, maybe before this call.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
     ::close(ends[0]);
     run_child(work, measurement, bytes, end, ends[1]);
   }
