@@ -12,6 +12,12 @@ namespace {
 // The background of the engine whose callback this thread is in; null: in none.
 thread_local const Background* in_callback_of = nullptr;
 
+const Result<AppendResult>& of_parent() {
+  static const Result<AppendResult> error = Status::error(
+      StatusCode::kClosed, "the append was submitted by the process that forked this one; wait for it there");
+  return error;
+}
+
 const Result<AppendResult>& would_wait_for_itself() {
   static const Result<AppendResult> error = Status::invalid_argument(
       "wait: called in a callback of a submitted batch, which every other of the engine waits "
@@ -19,14 +25,13 @@ const Result<AppendResult>& would_wait_for_itself() {
   return error;
 }
 
+// Made when the program starts: a fork may come at any time.
+[[maybe_unused]] const bool are_results_ready = !of_parent().ok() && !would_wait_for_itself().ok();
+
 }  // namespace
 
 Submission::Submission(Background& background, AppendCallback callback)
-    : background_(background),
-      process_generation_(process_generation()),
-      of_parent_(Status::error(StatusCode::kClosed,
-                               "the append was submitted by the process that forked this one; wait for it there")),
-      callback_(std::move(callback)) {}
+    : background_(background), process_generation_(process_generation()), callback_(std::move(callback)) {}
 
 bool Submission::is_done() const {
   if (process_generation() != process_generation_) return false;  // the lock may be held by a thread that is not here
@@ -35,7 +40,7 @@ bool Submission::is_done() const {
 }
 
 const Result<AppendResult>& Submission::wait() const {
-  if (process_generation() != process_generation_) return of_parent_;
+  if (process_generation() != process_generation_) return of_parent();
   MutexLock lock(mutex_);
   if (!result_ && in_callback_of == &background_) return would_wait_for_itself();
   while (!result_) background_.wait(mutex_, done_signal_);
@@ -46,9 +51,9 @@ void Submission::finish(Result<AppendResult> result) noexcept {
   if (callback_) {
     const Background* const before = std::exchange(in_callback_of, &background_);
     callback_(result);
+    callback_ = nullptr;  // what it holds on to is free when wait() returns
     in_callback_of = before;
   }
-  callback_ = nullptr;  // what it holds on to is free when wait() returns
   appending_ = Appending();
   MutexLock lock(mutex_);
   result_ = std::move(result);
@@ -62,7 +67,7 @@ bool Submissions::add(const std::shared_ptr<Submission>& submission) {
   const std::uint64_t bytes = sizeof(Submission) + submission->appending().bytes();
   MutexLock lock(mutex_);
   // A callback that submits runs in the thread that makes room.
-  while (bytes_ > 0 && bytes_ + bytes > kBytesMax && runner_ != std::this_thread::get_id()) {
+  while (bytes_ > 0 && bytes_ + bytes > kBytesMax && !is_in_callback()) {
     background_.wait(mutex_, finished_signal_);
   }
   if (is_stopped_) return false;
@@ -90,17 +95,13 @@ void Submissions::resume() {
 
 void Submissions::stop() {
   MutexLock lock(mutex_);
-  HDB_CHECK(runner_ != std::this_thread::get_id());
+  HDB_CHECK(!is_in_callback());
   is_stopped_ = true;
   while (is_running_) background_.wait(mutex_, finished_signal_);
 }
 
 void Submissions::run() noexcept {
   std::uint64_t bytes = 0;
-  {
-    MutexLock lock(mutex_);
-    runner_ = std::this_thread::get_id();
-  }
   while (go_on(std::exchange(bytes, 0))) {
     const Entered next = take();
     bytes = next.bytes;
@@ -124,10 +125,7 @@ Submissions::Entered Submissions::take() noexcept {
 bool Submissions::go_on(std::uint64_t finished_bytes) noexcept {
   MutexLock lock(mutex_);
   bytes_ -= finished_bytes;
-  if (entered_.empty()) {
-    is_running_ = false;
-    runner_ = std::thread::id();
-  }
+  if (entered_.empty()) is_running_ = false;
   finished_signal_.notify_all();
   return is_running_;
 }

@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include <hdb/engine.h>
@@ -57,7 +56,6 @@ class Submission {
  private:
   Background& background_;
   const std::uint32_t process_generation_;
-  const Result<AppendResult> of_parent_;  // what a forked child is told
   Appending appending_;
   AppendCallback callback_;
   mutable Mutex mutex_;
@@ -106,7 +104,6 @@ class Submissions {
   std::uint64_t bytes_ HDB_GUARDED_BY(mutex_) = 0;  // of those entered and the one being finished
   bool is_running_ HDB_GUARDED_BY(mutex_) = false;  // the task is, or soon will be
   bool is_stopped_ HDB_GUARDED_BY(mutex_) = false;
-  std::thread::id runner_ HDB_GUARDED_BY(mutex_);  // the task's thread
 };
 
 }  // namespace hdb
