@@ -234,7 +234,7 @@ void AttributeIndexBuilder::add(std::uint32_t position, const RecordView& record
   add_text(Attribute::kEntity, TextField::kEntity);
   add_text(Attribute::kHost, TextField::kHost);
   record.for_each_tag([&](std::string_view tag) { find(Attribute::kTag, tag); });
-  const EventId id = record.id(0);
+  const EventId id = record.has_caller_id() ? record.id(0) : EventId();  // found_ has a view of it
   if (record.has_caller_id()) find(Attribute::kCallerId, as_text(std::as_bytes(std::span(id.bytes()))));
   for (const Found& found : found_) found.table->add(found.term, found.hash, position);
 }
