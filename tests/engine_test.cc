@@ -396,28 +396,6 @@ TEST_CASE("a resume token is refused by another store and another query, and whe
   CHECK(code_of(*second, query, token) == StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("interval appends are synced by the timer, relaxed ones by the next synced one") {
-  MemoryEnv env;
-  {
-    const TestStore store = opened(env);
-    const Event event{.type = "interval"};
-    REQUIRE(store->append(Batch{.events = {&event, 1}, .changes = {}, .durability = Durability::kInterval}).ok());
-    store.clock->advance(std::chrono::seconds(1));
-    store.background->run_timers();
-    const Event relaxed{.type = "relaxed"};
-    REQUIRE(store->append(Batch{.events = {&relaxed, 1}, .changes = {}, .durability = Durability::kNone}).ok());
-    REQUIRE(store->append(Event{.type = "synced"}).ok());
-    REQUIRE(store->append(Batch{.events = {&relaxed, 1}, .changes = {}, .durability = Durability::kNone}).ok());
-    env.crash_at(env.operations());
-  }
-  env.crash(1);
-  const TestStore store = opened(env);
-  CHECK(store->stats().events >= 3);
-  CHECK(store->get(Position{0}).value()->type() == "interval");
-  CHECK(store->get(Position{1}).value()->type() == "relaxed");
-  CHECK(store->get(Position{2}).value()->type() == "synced");
-}
-
 TEST_CASE("a resume token is durable before it is given out") {
   MemoryEnv env;
   std::string token;
@@ -438,28 +416,6 @@ TEST_CASE("a resume token is durable before it is given out") {
   CHECK(positions(*store.engine, query).empty());
 }
 
-TEST_CASE("an idle log is marked, so that damage in it is not taken for a torn tail") {
-  MemoryEnv env;
-  {
-    const TestStore store = opened(env);
-    const std::string payload(3000, 'p');
-    for (int event = 0; event < 3; ++event) REQUIRE(store->append(Event{.payload = as_bytes(payload)}).ok());
-    store.clock->advance(std::chrono::seconds(1));
-    store.background->run_timers();
-    env.crash_at(env.operations());
-  }
-  env.crash(1);
-  const std::string segment = "store/wal/" + env.list("store/wal").value().front();
-  const std::uint64_t bytes = env.file_bytes(segment).value();
-  Buffer content = read_file(env, segment, bytes).value();
-  const std::size_t third = std::string_view(as_text(bytes_of(content))).find("ppp") + 2 * 4096;
-  content[third] ^= std::byte{1};
-  REQUIRE(replace_file(env, segment, bytes_of(content)).ok());
-  const Status damaged = open_store(env, "store", shrunk({}), 1).status();
-  CHECK(damaged.code() == StatusCode::kCorruption);
-  CHECK(damaged.message().find(segment) != std::string_view::npos);
-}
-
 TEST_CASE("files left by a process that died are removed at the next open") {
   MemoryEnv env;
   {
@@ -474,18 +430,6 @@ TEST_CASE("files left by a process that died are removed at the next open") {
   CHECK(store->get(Position{0}).value()->type() == "kept");
   CHECK(env.list("store/sstables").value().size() == 1);
   CHECK(!env.exists("store/CURRENT.tmp").value());
-}
-
-TEST_CASE("an interval append is synced in time also when a later timer is set already") {
-  MemoryEnv env;
-  Options options = shrunk(presets::durable());
-  options.sync_interval_ms = 5;
-  const TestStore store = opened(env, options);
-  REQUIRE(store->append(Event{.type = "synced"}).ok());
-  CHECK(store.background->last_delay() > std::chrono::milliseconds(50));
-  const Event event{.type = "interval"};
-  REQUIRE(store->append(Batch{.events = {&event, 1}, .durability = Durability::kInterval}).ok());
-  CHECK(store.background->last_delay() <= std::chrono::milliseconds(5));
 }
 
 TEST_CASE("keys that no merge will rewrite are flushed as small as zstd's level 1 makes them") {
@@ -509,22 +453,6 @@ TEST_CASE("keys that no merge will rewrite are flushed as small as zstd's level 
     bytes[is_merged ? 1 : 0] = store->stats().table_bytes_live;
   }
   CHECK(bytes[0] < bytes[1] * 11 / 10);
-}
-
-TEST_CASE("steady interval appends keep no more timers than there are intervals in the time a log idles") {
-  MemoryEnv env;
-  Options options = shrunk(presets::durable());
-  options.sync_interval_ms = 10;
-  const TestStore store = opened(env, options);
-  const Event event{.type = "interval"};
-  for (int round = 0; round < 500; ++round) {
-    const std::uint64_t syncs = store->stats().log_syncs;
-    REQUIRE(store->append(Batch{.events = {&event, 1}, .durability = Durability::kInterval}).ok());
-    store.clock->advance(std::chrono::milliseconds(10));
-    store.background->run_timers_within(std::chrono::milliseconds(10));
-    CHECK(store->stats().log_syncs > syncs);
-    REQUIRE(store.background->timers() <= 20);
-  }
 }
 
 TEST_CASE("a full disk at a manifest edit refuses it and takes it again once there is room") {

@@ -56,7 +56,7 @@ FOUND_BY = {
     "lose_what_a_short_completion_left": "posix_faults_test",
     "lose_what_a_short_write_left": "io_test",
     "merge_keys_beside_a_full_compaction": "compaction_test",
-    "never_sync_by_the_timer": "engine_test",
+    "never_sync_by_the_timer": "log_timer_test",
     "open_without_looking_for_the_tables": "recovery_test",
     "publish_before_all_is_applied": "visibility_test",
     "read_what_is_not_durable": "read_only_test",
