@@ -18,10 +18,11 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class ThreadBackground final : public Background {
  public:
   explicit ThreadBackground(std::uint32_t threads) {
-    threads_.reserve(threads + 3);
+    threads_.reserve(threads + 4);
     try {
       threads_.emplace_back([this] { run_timers(); });
       threads_.emplace_back([this] { run_tasks(queue_of(Priority::kCommit)); });
+      threads_.emplace_back([this] { run_tasks(queue_of(Priority::kFlush)); });
       threads_.emplace_back([this] { run_tasks(queue_of(Priority::kFlush)); });
       for (std::uint32_t worker = 0; worker < threads; ++worker) {
         threads_.emplace_back([this] { run_tasks(queue_of(Priority::kCompaction)); });

@@ -34,7 +34,7 @@ class Background {
 // For a store that is only read, and so never has any work: without threads.
 std::unique_ptr<Background> no_background();
 
-// `threads` for compactions, and one each for flushes, timers and submitted appends. Throws std::system_error if the
+// `threads` for compactions, two for flushes and one each for timers and submitted appends. Throws std::system_error if the
 // system gives no more.
 std::unique_ptr<Background> thread_background(std::uint32_t threads);
 

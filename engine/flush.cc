@@ -6,6 +6,7 @@
 #include "base/seeded_defect.h"
 #include "compaction/retain.h"
 #include "engine/ready_errors.h"
+#include "engine/side_by_side.h"
 #include "engine/store.h"
 #include "engine/table_settings.h"
 #include "io/file_name.h"
@@ -18,16 +19,21 @@ namespace {
 
 constexpr std::chrono::milliseconds kFlushRetryDelay{1000};
 
-Result<sstable::TableMeta> write_event_table(Env& env, const std::string& path, FileNumber number,
-                                             const sstable::TableSettings& settings, const MemTable& memtable,
-                                             Position end) {
-  auto file = HDB_TRY(env.create(path, settings.writes));
-  sstable::EventTableBuilder builder(std::move(file), number, settings);
-  for (Position position = memtable.position_begin(); position < end; ++position) {
-    const StoredRecord stored = memtable.event(position);
-    HDB_TRY(builder.add(position, stored.commit_time, stored.record));
-  }
-  return builder.finish();
+struct PositionRange {
+  Position begin;
+  Position end;
+};
+
+// One table of events each. Two, to be written side by side, where the memtable is at least half full and has no keys
+// to be written beside the events: less is not worth a table more.
+std::vector<PositionRange> event_tables_of(const SealedMemTable& sealed, std::uint64_t memtable_bytes) {
+  const PositionRange all{sealed.table->position_begin(), sealed.position_end};
+  if (all.begin == all.end) return {};
+  const Position middle = all.begin + (all.end - all.begin) / 2;
+  const bool is_split =
+      sealed.table->change_count() == 0 && sealed.table->bytes() >= memtable_bytes / 2 && middle > all.begin;
+  if (!is_split) return {all};
+  return {{all.begin, middle}, {middle, all.end}};
 }
 
 // Which keys a memtable may share with what is older and what is newer than it; empty: none.
@@ -67,36 +73,6 @@ class KeyTableCuts {
   bool has_older_ahead_ = !neighbours_.older_largest.empty();
   bool has_newer_ahead_ = !neighbours_.newer_smallest.empty();
 };
-
-// Leaves out the versions nobody can see any more; tombstones stay, for what may lie beneath. `begin_table` is called
-// for each table.
-Status write_key_tables(const MemTable& memtable, std::span<const SequenceNumber> held, KeyTableCuts cuts,
-                        const std::function<Result<sstable::KeyTableBuilder>()>& begin_table,
-                        const std::function<void(sstable::TableMeta meta)>& end_table) {
-  std::optional<sstable::KeyTableBuilder> builder;
-  const auto entries = memtable.entries();
-  ByteView key;                         // of the entry before, whose bytes live as long as the memtable
-  std::optional<SequenceNumber> newer;  // the version of it before
-  std::uint64_t count = 0;
-  for (bool is_valid = entries->seek_to_first(); is_valid; is_valid = entries->next(), ++count) {
-    const Entry& entry = entries->entry();
-    if (newer && !equal_bytes(entry.key, key)) newer.reset();
-    if (!newer && cuts.is_before(entry.key, count) && builder) {
-      end_table(HDB_TRY(builder->finish()));
-      builder.reset();
-    }
-    const auto fate = compaction::fate_of(entry.kind, entry.sequence, newer, held, /*may_lie_beneath=*/true);
-    if (fate == compaction::Fate::kKeep) {
-      if (!builder) builder.emplace(HDB_TRY(begin_table()));
-      HDB_TRY(builder->add(entry));
-    }
-    key = entry.key;
-    newer = entry.sequence;
-  }
-  HDB_TRY(entries->status());
-  end_table(HDB_TRY(builder->finish()));
-  return {};
-}
 
 KeyNeighbours neighbours_of(const MemTable& memtable, const MemTable& next, const compaction::Version& version) {
   KeyNeighbours neighbours;
@@ -230,47 +206,91 @@ Status Store::write_flush_once(const std::shared_ptr<const SealedMemTable>& seal
   return {};
 }
 
-Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit) {
-  const MemTable& memtable = *sealed.table;
-  std::vector<std::string> written;
-  FileNumber number;
-  const auto begin = [&] {
-    number = next_file_number();
-    return written.emplace_back(table_path(directory_, number));
-  };
-  const auto end = [&edit](std::uint32_t level, sstable::TableMeta meta) {
-    edit.added.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta))});
-  };
-  const auto write_events = [&]() -> Status {
-    const std::string path = begin();
-    end(compaction::kEventLevel,
-        HDB_TRY(write_event_table(env_, path, number, event_flush_settings(options_), memtable, sealed.position_end)));
-    return {};
-  };
-  const auto begin_keys = [&]() -> Result<sstable::KeyTableBuilder> {
-    const sstable::TableSettings settings = key_flush_settings(options_);
-    return sstable::KeyTableBuilder(HDB_TRY(env_.create(begin(), settings.writes)), number, settings);
-  };
-  Status status;
-  if (sealed.position_end > memtable.position_begin()) status = write_events();
-  if (status.ok() && memtable.change_count() > 0) {
-    std::shared_ptr<const MemTable> next;
-    std::shared_ptr<const compaction::Version> version;
-    {
-      MutexLock lock(state_mutex_);
-      next = sealed_.size() > 1 ? sealed_[1]->table : active_;
-      version = version_;
-    }
-    const KeyTableCuts cuts(neighbours_of(memtable, *next, *version), memtable.change_count());
-    status = write_key_tables(memtable, visibility_->held_sequences(), cuts, begin_keys,
-                              [&](sstable::TableMeta meta) { end(0, std::move(meta)); });
+// What one part of a flush has written. Single-owner.
+struct Store::FlushPart {
+  std::vector<std::string> paths;  // of the files begun
+  std::vector<compaction::AddedTable> added;
+
+  void add(std::uint32_t level, sstable::TableMeta meta) {
+    added.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta))});
   }
-  const bool has_names = !written.empty() && !HDB_SEEDED(forget_the_sync_of_the_table_directory);
-  if (status.ok() && has_names) status = env_.sync_directory(table_directory(directory_));
-  if (!status.ok()) {
-    for (const std::string& path : written) ignore(env_.remove(path), "an orphan is deleted at the next open");
+};
+
+Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit) {
+  const std::vector<PositionRange> ranges = event_tables_of(sealed, options_.memtable_bytes);
+  const bool has_keys = sealed.table->change_count() > 0;
+  std::vector<FlushPart> parts(ranges.size() + (has_keys ? 1 : 0));
+  std::vector<std::function<Status()>> calls;
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    calls.emplace_back([&, i] { return write_event_table(*sealed.table, ranges[i].begin, ranges[i].end, parts[i]); });
+  }
+  if (has_keys) calls.emplace_back([&] { return write_key_tables(*sealed.table, parts.back()); });
+  Status status = run_side_by_side(*background_, Background::Priority::kFlush, std::move(calls));
+  if (status.ok() && !parts.empty() && !HDB_SEEDED(forget_the_sync_of_the_table_directory)) {
+    status = env_.sync_directory(table_directory(directory_));
+  }
+  for (FlushPart& part : parts) {
+    if (status.ok()) {
+      edit.added.insert(edit.added.end(), part.added.begin(), part.added.end());
+      continue;
+    }
+    for (const std::string& path : part.paths) ignore(env_.remove(path), "an orphan is deleted at the next open");
   }
   return status;
+}
+
+Status Store::write_event_table(const MemTable& memtable, Position begin, Position end, FlushPart& part) {
+  const FileNumber number = next_file_number();
+  const sstable::TableSettings settings = event_flush_settings(options_);
+  auto file = HDB_TRY(env_.create(part.paths.emplace_back(table_path(directory_, number)), settings.writes));
+  sstable::EventTableBuilder builder(std::move(file), number, settings);
+  for (Position position = begin; position < end; ++position) {
+    const StoredRecord stored = memtable.event(position);
+    HDB_TRY(builder.add(position, stored.commit_time, stored.record));
+  }
+  part.add(compaction::kEventLevel, HDB_TRY(builder.finish()));
+  return {};
+}
+
+// Leaves out the versions nobody can see any more; tombstones stay, for what may lie beneath.
+Status Store::write_key_tables(const MemTable& memtable, FlushPart& part) {
+  std::shared_ptr<const MemTable> next;
+  std::shared_ptr<const compaction::Version> version;
+  {
+    MutexLock lock(state_mutex_);
+    next = sealed_.size() > 1 ? sealed_[1]->table : active_;
+    version = version_;
+  }
+  KeyTableCuts cuts(neighbours_of(memtable, *next, *version), memtable.change_count());
+  const std::vector<SequenceNumber> held = visibility_->held_sequences();
+  const sstable::TableSettings settings = key_flush_settings(options_);
+  std::optional<sstable::KeyTableBuilder> builder;
+  const auto entries = memtable.entries();
+  ByteView key;                         // of the entry before, whose bytes live as long as the memtable
+  std::optional<SequenceNumber> newer;  // the version of it before
+  std::uint64_t count = 0;
+  for (bool is_valid = entries->seek_to_first(); is_valid; is_valid = entries->next(), ++count) {
+    const Entry& entry = entries->entry();
+    if (newer && !equal_bytes(entry.key, key)) newer.reset();
+    if (!newer && cuts.is_before(entry.key, count) && builder) {
+      part.add(0, HDB_TRY(builder->finish()));
+      builder.reset();
+    }
+    const auto fate = compaction::fate_of(entry.kind, entry.sequence, newer, held, /*may_lie_beneath=*/true);
+    if (fate == compaction::Fate::kKeep) {
+      if (!builder) {
+        const FileNumber number = next_file_number();
+        auto file = HDB_TRY(env_.create(part.paths.emplace_back(table_path(directory_, number)), settings.writes));
+        builder.emplace(std::move(file), number, settings);
+      }
+      HDB_TRY(builder->add(entry));
+    }
+    key = entry.key;
+    newer = entry.sequence;
+  }
+  HDB_TRY(entries->status());
+  part.add(0, HDB_TRY(builder->finish()));
+  return {};
 }
 
 Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable* flushed) {

@@ -73,7 +73,7 @@ Options archive() {
   // Fewer files, each with one dictionary of terms instead of many.
   options.table_bytes_target = 1ull << 30;
   // At level 19 rewriting is what costs: merge more at once, so less often.
-  options.event_merge_width = 16;
+  options.event_merge_width = 32;
   return options;
 }
 

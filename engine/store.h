@@ -10,12 +10,14 @@
 // caller        commit.cc read.cc           its batch, its view          -                -
 // commit        submit.cc                   the submissions under way    submit()         close(), after finishing
 // flush         flush.cc, one at a time     the oldest sealed memtable   seal_active()    close(), after finishing
+// flush's other side_by_side.cc             a part of it                 the flush        the flush, after finishing
 // compaction    compaction.cc, n at a time  its plan's input tables      a flush, itself  close(), at the next block
 // timer         log_timer.cc                -                            an append        close()
 // read-ahead    log_read_ahead.cc           the reader of the log        open_as()        open_as(), on every way out
 //
-// The read-ahead is a task of the flush's thread, which has no other work until a store is open; its lock is held with
-// no other but the Background's.
+// Two threads serve flushes: one flush at a time, whose parts may be written by both. While a log is read at open its
+// read-ahead has one of them. The locks of the two, of a flush's parts and of the read-ahead, are held with no other but
+// the Background's.
 #pragma once
 
 #include <atomic>
@@ -231,7 +233,10 @@ class Store : public std::enable_shared_from_this<Store> {
   // Tables and edit of a sealed memtable, and the view without it.
   Status write_flush(const std::shared_ptr<const SealedMemTable>& sealed);
   Status write_flush_once(const std::shared_ptr<const SealedMemTable>& sealed);
+  struct FlushPart;
   Status write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit);
+  Status write_event_table(const MemTable& memtable, Position begin, Position end, FlushPart& part);
+  Status write_key_tables(const MemTable& memtable, FlushPart& part);
   Status wait_for_flushes(SequenceNumber up_to);
   // Records `edit` durably, then shows its version to readers, without the memtable it flushed, if any.
   Status install(const compaction::VersionEdit& edit, const SealedMemTable* flushed);

@@ -321,7 +321,7 @@ TEST_CASE("an open that gets none or only some of its threads says so, leaves no
   Options options = presets::small();
   options.background_threads = 3;
   const auto threads_before = threads_now();
-  const int needed = 6;  // for submitted appends, timers, flushes and compactions
+  const int needed = 7;  // for submitted appends, timers, flushes (two) and compactions
   for (const bool is_there : {false, true}) {
     CAPTURE(is_there);
     for (int given = 0; given < needed; ++given) {

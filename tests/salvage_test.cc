@@ -182,7 +182,9 @@ TEST_CASE("a flipped bit of a table's properties or footer costs nothing, even w
 TEST_CASE("a sector of a table that cannot be read costs the events of the blocks that it is in, and no others") {
   MemoryEnv disk;
   {
-    const TestStore store = open_store(disk, "store", shrunk(presets::durable()), 7).value();
+    Options options = shrunk(presets::durable());
+    options.memtable_bytes = 1u << 20;  // one table
+    const TestStore store = open_store(disk, "store", options, 7).value();
     std::mt19937_64 random(1);
     for (int event = 0; event < 60; ++event) {
       std::string payload(700, ' ');

@@ -82,9 +82,10 @@ struct Options {
   FileWrites table_writes = FileWrites::kCached;
   // The file size compaction aims at for one table. [64 KiB, 64 GiB]. Read by: engine/table_settings.cc.
   std::uint64_t table_bytes_target = 256ull << 20;
-  // Neighbouring event tables merged at once: higher writes less and reads more tables. [2, 64].
+  // Neighbouring event tables merged at once, of which a full memtable makes two: higher writes less and reads more
+  // tables. [2, 64].
   // Read by: engine/table_settings.cc.
-  std::uint32_t event_merge_width = 8;
+  std::uint32_t event_merge_width = 16;
   // Keyspace tables in level 0 that start a compaction. [2, 64]. Read by: engine/table_settings.cc.
   std::uint32_t level0_compaction_trigger = 4;
   // Keyspace tables in level 0 at which writers stop until compaction catches up; they slow down from halfway.
@@ -93,7 +94,7 @@ struct Options {
   // How much larger each keyspace level is than the one above. [2, 100]. Read by: engine/table_settings.cc.
   std::uint32_t level_size_ratio = 10;
 
-  // Threads that compact; one more flushes. [1, 64]. Read by: engine/engine.cc.
+  // Threads that compact; two more flush. [1, 64]. Read by: engine/engine.cc.
   std::uint32_t background_threads = 2;
   // Bytes per second that compaction may write; 0: as fast as it can. [0, 1 TiB]. Read by: engine/compaction.cc.
   std::uint64_t compaction_bytes_per_s = 0;

@@ -1,0 +1,176 @@
+// What parts of one task in several threads promise, and the flush that is written so.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <new>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/side_by_side.h"
+#include "tests/support/memory_env.h"
+#include "tests/support/test_run.h"
+#include "tests/support/test_store.h"
+
+namespace hdb::test {
+
+namespace {
+
+using Parts = std::vector<std::function<Status()>>;
+
+constexpr auto kFlush = Background::Priority::kFlush;
+
+Status failed(std::size_t part) {
+  return Status::error(StatusCode::kIoError, "part " + std::to_string(part));
+}
+
+// Nothing of it is merged.
+Options options_of_flushes() {
+  Options options = shrunk(presets::durable());
+  options.table_bytes_target = 1u << 30;
+  options.event_merge_width = 64;
+  return options;
+}
+
+// Appends events of a KiB until the memtable has so many bytes. Each says which it is.
+void append_events(const TestStore& store, std::uint64_t bytes) {
+  const std::string payload(1024, 'p');
+  while (store->stats().memtable_bytes < bytes) {
+    const std::string type = "event " + std::to_string(store->stats().events);
+    REQUIRE(store->append(Event{.type = type, .payload = as_bytes(payload)}).ok());
+  }
+}
+
+void check_events(const TestStore& store, std::uint64_t events) {
+  REQUIRE(store->stats().events == events);
+  for (Position position = 0; position < events; ++position) {
+    CHECK(store->get(position).value()->type() == "event " + std::to_string(position));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("parts run at once where a thread is free, and in the caller where none is") {
+  const auto background = thread_background(1);
+  std::atomic<int> arrived{0};
+  const auto meet = [&arrived]() -> Status {
+    ++arrived;
+    while (arrived < 2) std::this_thread::yield();
+    return {};
+  };
+  CHECK(run_side_by_side(*background, kFlush, {meet, meet}).ok());
+
+  ManualBackground nobody(1);
+  std::vector<std::size_t> ran;
+  Parts parts;
+  for (std::size_t part = 0; part < 5; ++part) {
+    parts.emplace_back([&ran, part]() -> Status {
+      ran.push_back(part);
+      return {};
+    });
+  }
+  CHECK(run_side_by_side(nobody, kFlush, parts).ok());
+  CHECK(ran == std::vector<std::size_t>{0, 1, 2, 3, 4});
+  nobody.run_tasks();  // those that came too late
+  CHECK(ran.size() == 5);
+  CHECK(run_side_by_side(nobody, kFlush, {}).ok());
+}
+
+TEST_CASE("the first part in order that failed is told, none begins after a failure, and none runs on after the call") {
+  const auto background = thread_background(1);
+  const std::uint64_t seed = test_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 200; ++round) {
+    const std::size_t count = 1 + random() % 6;
+    const std::uint64_t fails = random();
+    const bool is_thrown = random() % 4 == 0;
+    std::vector<std::atomic<int>> ran(count);
+    std::atomic<int> running{0};
+    Parts parts;
+    for (std::size_t part = 0; part < count; ++part) {
+      parts.emplace_back([&, part]() -> Status {
+        ++running;
+        ++ran[part];
+        if (part % 2 == 0) std::this_thread::yield();
+        --running;
+        if (((fails >> part) & 1) == 0) return {};
+        if (is_thrown) throw std::bad_alloc();
+        return failed(part);
+      });
+    }
+    const Status status = run_side_by_side(*background, kFlush, std::move(parts));
+    CHECK(running == 0);
+    std::size_t first = 0;
+    while (first < count && ((fails >> first) & 1) == 0) ++first;
+    for (std::size_t part = 0; part < count; ++part) CHECK(ran[part] <= 1);
+    for (std::size_t part = 0; part <= first && part < count; ++part) CHECK(ran[part] == 1);
+    if (first == count) {
+      CHECK(status.ok());
+    } else if (is_thrown) {
+      CHECK(status.code() == StatusCode::kOutOfMemory);
+    } else {
+      CHECK(status.message() == failed(first).message());
+    }
+  }
+  ManualBackground nobody(1);
+  int ran = 0;
+  const auto count_and_fail = [&ran] { return failed(static_cast<std::size_t>(++ran)); };
+  CHECK(!run_side_by_side(nobody, kFlush, {count_and_fail, count_and_fail}).ok());
+  CHECK(ran == 1);
+}
+
+TEST_CASE("a memtable full of events is flushed into two tables, a half-empty one or one with keys into one") {
+  MemoryEnv env;
+  const Options options = options_of_flushes();
+  std::uint64_t events = 0;
+  {
+    const TestStore store = open_store(env, "store", options, 7).value();
+    append_events(store, options.memtable_bytes / 4);
+    REQUIRE(store->flush().ok());
+    CHECK(store->stats().event_tables == 1);
+    append_events(store, options.memtable_bytes * 3 / 4);
+    REQUIRE(store->flush().ok());
+    CHECK(store->stats().event_tables == 3);
+    const Keyspace keys = store->keyspace("keys").value();
+    REQUIRE(store->put(keys, as_bytes("key"), as_bytes("value")).ok());
+    append_events(store, options.memtable_bytes * 3 / 4);
+    REQUIRE(store->flush().ok());
+    CHECK(store->stats().flushes == 3);
+    CHECK(store->stats().event_tables == 4);
+    CHECK(store->stats().keyspace_tables == 1);
+    events = store->stats().events;
+    check_events(store, events);
+    REQUIRE(store->close().ok());
+  }
+  check_events(open_store(env, "store", options, 7).value(), events);
+}
+
+TEST_CASE("a flush whose parts found no room leaves no table, and is done whole when there is") {
+  const Options options = options_of_flushes();
+  std::uint64_t refused = 0;
+  for (std::uint64_t room = 0;; room += 512) {
+    CAPTURE(room);
+    MemoryEnv env;
+    const TestStore store = open_store(env, "store", options, 7).value();
+    append_events(store, options.memtable_bytes * 3 / 4);
+    env.limit_bytes(env.bytes_used() + room);
+    const Status flushed = store->flush();
+    if (!flushed.ok()) {
+      ++refused;
+      CHECK(flushed.code() == StatusCode::kNoSpace);
+      CHECK(store->stats().event_tables == 0);
+      check_events(store, store->stats().events);
+    }
+    env.limit_bytes(1u << 30);
+    REQUIRE(store->flush().ok());
+    CHECK(store->stats().event_tables == 2);
+    CHECK(env.list("store/sstables").value().size() == 2);
+    check_events(store, store->stats().events);
+    if (flushed.ok()) break;
+  }
+  CHECK(refused > 2);
+}
+
+}  // namespace hdb::test
