@@ -151,6 +151,9 @@ Result<RecordView> RecordView::decode(ByteView bytes) {
     end += 2 + tag;
   }
   if (end != tags_end) return damaged_record("tags stop before their end");
+  if (view.kind() == RecordKind::kLost && !equal_bytes(view.bytes(), encode_lost_record(view.time()))) {
+    return damaged_record("of a lost event has more than its time");
+  }
   return view;
 }
 

@@ -177,6 +177,19 @@ TEST_CASE("damaged records are refused or read within their bytes") {
   CHECK(refused > 1000);
 }
 
+TEST_CASE("the record of a lost event with anything but its time is damaged") {
+  const auto lost = encode_lost_record(Timestamp(std::chrono::seconds(1)));
+  const auto record = RecordView::decode(lost);
+  REQUIRE(record.ok());
+  CHECK(record->time() == Timestamp(std::chrono::seconds(1)));
+  Buffer with_payload = encoded_record(Event{.payload = as_bytes(std::string_view("p"))});
+  store(with_payload.data() + 5, RecordKind::kLost);
+  CHECK(RecordView::decode(with_payload).status().code() == StatusCode::kCorruption);
+  Buffer with_id(lost.begin(), lost.end());
+  with_id[31] ^= std::byte{1};
+  CHECK(RecordView::decode(with_id).status().code() == StatusCode::kCorruption);
+}
+
 TEST_CASE("records without an id have the same content as themselves at another time, and no other") {
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     CAPTURE(seed);

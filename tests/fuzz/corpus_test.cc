@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSeedPrefix = "seed-";  // of what encoders wrote; other inputs were found by fuzzing
 
-constexpr std::size_t kInputBytesMax = 16'384;  // as in scripts/fuzz.py: of longer ones a fuzzer takes the beginning
+constexpr std::size_t kInputBytesMax = 20'480;  // as in scripts/fuzz.py: of longer ones a fuzzer takes the beginning
 
 fs::path folder_of(const Target& target) {
   return fs::path(HDB_FUZZ_CORPUS) / target.name;
