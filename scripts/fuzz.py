@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 CANARY = "canary"
 CANARY_SECONDS_MAX = 60
-INPUT_BYTES_MAX = 20_480
+INPUT_BYTES_MAX = 20_480  # corpora are small; longer inputs only make mutations rarer where they matter
 # Of the process, with what ASan keeps of freed blocks; what one decoding may take is checked in tests/fuzz/fuzz.cc.
 RSS_MB_MAX = 1536
 MALLOC_MB_MAX = 256
