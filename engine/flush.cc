@@ -24,16 +24,33 @@ struct PositionRange {
   Position end;
 };
 
-// One table of events each. Two, to be written side by side, where the memtable is at least half full and has no keys
-// to be written beside the events: less is not worth a table more.
-std::vector<PositionRange> event_tables_of(const SealedMemTable& sealed, std::uint64_t memtable_bytes) {
-  const PositionRange all{sealed.table->position_begin(), sealed.position_end};
-  if (all.begin == all.end) return {};
-  const Position middle = all.begin + (all.end - all.begin) / 2;
-  const bool is_split =
-      sealed.table->change_count() == 0 && sealed.table->bytes() >= memtable_bytes / 2 && middle > all.begin;
-  if (!is_split) return {all};
-  return {{all.begin, middle}, {middle, all.end}};
+// Of stored keys. Empty ends are open.
+struct StoredKeyRange {
+  ByteView begin;
+  ByteView end;
+};
+
+// Whether the events, or the keys, of a memtable are written in halves, side by side: where it is at least half full
+// and has no others to be written beside them. Less is not worth a table more.
+bool has_halves(const MemTable& memtable, std::uint64_t memtable_bytes) noexcept {
+  const bool is_of_one_kind = memtable.event_count() == 0 || memtable.change_count() == 0;
+  return is_of_one_kind && memtable.bytes() >= memtable_bytes / 2;
+}
+
+std::vector<PositionRange> event_parts(const MemTable& memtable, Position end, bool has_halves) {
+  const Position begin = memtable.position_begin();
+  if (begin == end) return {};
+  const Position middle = begin + (end - begin) / 2;
+  if (!has_halves || middle == begin) return {{begin, end}};
+  return {{begin, middle}, {middle, end}};
+}
+
+std::vector<StoredKeyRange> key_parts(const MemTable& memtable, bool has_halves) {
+  const auto entries = memtable.entries();
+  if (!entries->seek_to_first()) return {};
+  const ByteView middle = memtable.middle_key();
+  if (!has_halves || compare_bytes(entries->entry().key, middle) >= 0) return {StoredKeyRange{}};
+  return {{{}, middle}, {middle, {}}};
 }
 
 // Which keys a memtable may share with what is older and what is newer than it; empty: none.
@@ -217,14 +234,19 @@ struct Store::FlushPart {
 };
 
 Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit) {
-  const std::vector<PositionRange> ranges = event_tables_of(sealed, options_.memtable_bytes);
-  const bool has_keys = sealed.table->change_count() > 0;
-  std::vector<FlushPart> parts(ranges.size() + (has_keys ? 1 : 0));
+  const MemTable& memtable = *sealed.table;
+  const bool is_in_halves = has_halves(memtable, options_.memtable_bytes);
+  const std::vector<PositionRange> events = event_parts(memtable, sealed.position_end, is_in_halves);
+  const std::vector<StoredKeyRange> keys = key_parts(memtable, is_in_halves);
+  std::vector<FlushPart> parts(events.size() + keys.size());
   std::vector<std::function<Status()>> calls;
-  for (std::size_t i = 0; i < ranges.size(); ++i) {
-    calls.emplace_back([&, i] { return write_event_table(*sealed.table, ranges[i].begin, ranges[i].end, parts[i]); });
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    calls.emplace_back([&, i] { return write_event_table(memtable, events[i].begin, events[i].end, parts[i]); });
   }
-  if (has_keys) calls.emplace_back([&] { return write_key_tables(*sealed.table, parts.back()); });
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    calls.emplace_back(
+        [&, i] { return write_key_tables(memtable, keys[i].begin, keys[i].end, parts[events.size() + i]); });
+  }
   Status status = run_side_by_side(*background_, Background::Priority::kFlush, std::move(calls));
   if (status.ok() && !parts.empty() && !HDB_SEEDED(forget_the_sync_of_the_table_directory)) {
     status = env_.sync_directory(table_directory(directory_));
@@ -252,8 +274,9 @@ Status Store::write_event_table(const MemTable& memtable, Position begin, Positi
   return {};
 }
 
-// Leaves out the versions nobody can see any more; tombstones stay, for what may lie beneath.
-Status Store::write_key_tables(const MemTable& memtable, FlushPart& part) {
+// Of the keys in [begin, end), either of which may be open. Leaves out the versions nobody can see any more; tombstones
+// stay, for what may lie beneath.
+Status Store::write_key_tables(const MemTable& memtable, ByteView begin, ByteView end, FlushPart& part) {
   std::shared_ptr<const MemTable> next;
   std::shared_ptr<const compaction::Version> version;
   {
@@ -268,9 +291,11 @@ Status Store::write_key_tables(const MemTable& memtable, FlushPart& part) {
   const auto entries = memtable.entries();
   ByteView key;                         // of the entry before, whose bytes live as long as the memtable
   std::optional<SequenceNumber> newer;  // the version of it before
-  std::uint64_t count = 0;
-  for (bool is_valid = entries->seek_to_first(); is_valid; is_valid = entries->next(), ++count) {
+  std::uint64_t count = begin.empty() ? 0 : memtable.change_count() / 2;  // about so many are before this one
+  bool is_valid = begin.empty() ? entries->seek_to_first() : entries->seek(begin, SequenceNumber(UINT64_MAX));
+  for (; is_valid; is_valid = entries->next(), ++count) {
     const Entry& entry = entries->entry();
+    if (!end.empty() && compare_bytes(entry.key, end) >= 0) break;
     if (newer && !equal_bytes(entry.key, key)) newer.reset();
     if (!newer && cuts.is_before(entry.key, count) && builder) {
       part.add(0, HDB_TRY(builder->finish()));

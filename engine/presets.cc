@@ -38,7 +38,7 @@ Options throughput() {
   // A flushed memtable is a table of the target size: it needs no merge.
   options.table_bytes_target = 1ull << 30;
   // Writers would stop long before the disk is busy.
-  options.level0_stop_trigger = 48;
+  options.level0_stop_trigger = 96;
   options.background_threads = 4;
   return options;
 }

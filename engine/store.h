@@ -236,7 +236,7 @@ class Store : public std::enable_shared_from_this<Store> {
   struct FlushPart;
   Status write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit);
   Status write_event_table(const MemTable& memtable, Position begin, Position end, FlushPart& part);
-  Status write_key_tables(const MemTable& memtable, FlushPart& part);
+  Status write_key_tables(const MemTable& memtable, ByteView begin, ByteView end, FlushPart& part);
   Status wait_for_flushes(SequenceNumber up_to);
   // Records `edit` durably, then shows its version to readers, without the memtable it flushed, if any.
   Status install(const compaction::VersionEdit& edit, const SealedMemTable* flushed);

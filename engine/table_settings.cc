@@ -36,8 +36,9 @@ compaction::PickerSettings picker_settings(const Options& options) {
           .event_merge_width = options.event_merge_width,
           .level0_trigger = options.level0_compaction_trigger,
           .level_size_ratio = options.level_size_ratio,
-          // As large as what level 0 brings at once: less would rewrite more of it for every flush.
-          .level1_bytes_target = options.memtable_bytes * options.level0_compaction_trigger,
+          // As large as what level 0 brings at once, in halves of memtables: less would rewrite more of it for every
+          // flush.
+          .level1_bytes_target = options.memtable_bytes * options.level0_compaction_trigger / 2,
           .is_flush_final = options.compression == Compression::kNone};
 }
 

@@ -133,6 +133,11 @@ std::optional<Entry> MemTable::find(ByteView stored_key, SequenceNumber at) cons
   return entry;
 }
 
+ByteView MemTable::middle_key() const noexcept {
+  const auto* const node = keys_.about_middle();
+  return node == nullptr ? ByteView() : node->item().entry().key;
+}
+
 std::unique_ptr<EntryIterator> MemTable::entries() const {
   return std::make_unique<MemTableIterator>(keys_);
 }

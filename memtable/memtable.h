@@ -75,6 +75,9 @@ class MemTable {
   // The newest version of the key with a sequence number at or below `at`, tombstones included.
   std::optional<Entry> find(ByteView stored_key, SequenceNumber at) const noexcept;
 
+  // A key with about half of all changes before it; empty if there are none.
+  ByteView middle_key() const noexcept;
+
   // All changes in entry order; those added during the walk may or may not be met.
   std::unique_ptr<EntryIterator> entries() const;
 

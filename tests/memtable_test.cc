@@ -148,6 +148,35 @@ TEST_CASE("changes come back in entry order, by seek and by version, as from a s
   }
 }
 
+TEST_CASE("about half of all changes are before the middle key, and of few exactly half") {
+  CHECK(MemTable(SequenceNumber(1), 0).middle_key().empty());
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 random(seed);
+    MemTable memtable(SequenceNumber(1), 0);
+    Model model;
+    std::uint64_t sequence = 1;
+    const std::size_t count = seed % 2 == 0 ? 1 + random() % 255 : 20'000;
+    Changes batch;
+    for (std::size_t i = 0; i < count; ++i) {
+      batch.changes.push_back({0, random_key(random) + std::to_string(i), std::nullopt});
+    }
+    memtable.add(batch.encode(), SequenceNumber(sequence), 0, Timestamp{});
+    batch.add_to(model, sequence);
+    const std::string middle(as_text(memtable.middle_key()));
+    const auto found =
+        std::find_if(model.begin(), model.end(), [&](const auto& of) { return of.first.first == middle; });
+    const auto before = static_cast<std::size_t>(std::distance(model.begin(), found));
+    CAPTURE(count);
+    if (count < 256) {
+      CHECK(before == (count - 1) / 2);
+    } else {
+      CHECK(before > count / 3);
+      CHECK(before < count * 2 / 3);
+    }
+  }
+}
+
 TEST_CASE("an empty memtable has nothing to find") {
   const MemTable memtable(SequenceNumber(1), 10);
   CHECK(memtable.is_empty());

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <map>
 #include <new>
 #include <random>
 #include <string>
@@ -25,11 +26,14 @@ Status failed(std::size_t part) {
   return Status::error(StatusCode::kIoError, "part " + std::to_string(part));
 }
 
-// Nothing of it is merged.
+// Nothing is merged, and memtables are sealed by their size alone.
 Options options_of_flushes() {
   Options options = shrunk(presets::durable());
   options.table_bytes_target = 1u << 30;
   options.event_merge_width = 64;
+  options.level0_compaction_trigger = 64;
+  options.level0_stop_trigger = 1024;
+  options.log_bytes_max = 64u << 20;
   return options;
 }
 
@@ -121,7 +125,8 @@ TEST_CASE("the first part in order that failed is told, none begins after a fail
   CHECK(ran == 1);
 }
 
-TEST_CASE("a memtable full of events is flushed into two tables, a half-empty one or one with keys into one") {
+TEST_CASE(
+    "a memtable full of events is flushed into two tables, a half-empty one and one with keys into one of events") {
   MemoryEnv env;
   const Options options = options_of_flushes();
   std::uint64_t events = 0;
@@ -145,6 +150,40 @@ TEST_CASE("a memtable full of events is flushed into two tables, a half-empty on
     REQUIRE(store->close().ok());
   }
   check_events(open_store(env, "store", options, 7).value(), events);
+}
+
+TEST_CASE("a memtable full of keys is flushed into two tables that share no key, one of a single key into one") {
+  MemoryEnv env;
+  const Options options = options_of_flushes();
+  std::map<std::string, std::string> newest;
+  {
+    const TestStore store = open_store(env, "store", options, 7).value();
+    const Keyspace keys = store->keyspace("keys").value();
+    const std::string padding(200, 'v');
+    const auto put = [&](const std::string& key) {
+      const std::string value = std::to_string(store->stats().key_value_changes) + padding;
+      REQUIRE(store->put(keys, as_bytes(key), as_bytes(value)).ok());
+      newest[key] = value;
+    };
+    std::mt19937_64 random(1);
+    const std::uint64_t bytes = options.memtable_bytes * 3 / 4;
+    while (store->stats().memtable_bytes < bytes) put("key " + std::to_string(random() % 40));
+    REQUIRE(store->flush().ok());
+    CHECK(store->stats().keyspace_tables_by_level.front() == 2);
+    while (store->stats().memtable_bytes < bytes) put("hot");
+    REQUIRE(store->flush().ok());
+    CHECK(store->stats().keyspace_tables_by_level.front() == 3);
+    REQUIRE(store->close().ok());
+  }
+  const TestStore store = open_store(env, "store", options, 7).value();
+  auto cursor = store->scan(store->keyspace("keys").value(), {});
+  for (const auto& [key, value] : newest) {
+    const auto entry = cursor->next();
+    REQUIRE(entry.value().has_value());
+    CHECK(as_text(entry.value()->key) == key);
+    CHECK(as_text(entry.value()->value) == value);
+  }
+  CHECK(!cursor->next().value().has_value());
 }
 
 TEST_CASE("a flush whose parts found no room leaves no table, and is done whole when there is") {

@@ -86,11 +86,11 @@ struct Options {
   // tables. [2, 64].
   // Read by: engine/table_settings.cc.
   std::uint32_t event_merge_width = 16;
-  // Keyspace tables in level 0 that start a compaction. [2, 64]. Read by: engine/table_settings.cc.
-  std::uint32_t level0_compaction_trigger = 4;
+  // Keyspace tables in level 0 that start a compaction; a full memtable makes two. [2, 64]. Read by: engine/table_settings.cc.
+  std::uint32_t level0_compaction_trigger = 8;
   // Keyspace tables in level 0 at which writers stop until compaction catches up; they slow down from halfway.
   // [4, 1024], more than level0_compaction_trigger. Read by: engine/back_pressure.cc.
-  std::uint32_t level0_stop_trigger = 24;
+  std::uint32_t level0_stop_trigger = 48;
   // How much larger each keyspace level is than the one above. [2, 100]. Read by: engine/table_settings.cc.
   std::uint32_t level_size_ratio = 10;
 
