@@ -137,6 +137,9 @@ class BatchView {
   std::uint32_t change_count() const noexcept { return load<std::uint32_t>(bytes_.data() + 16); }
   std::uint32_t sequence_count() const noexcept { return event_count() + change_count(); }
   ByteView bytes() const noexcept { return bytes_; }
+  // Of these, in its events and in its changes.
+  std::size_t event_bytes() const noexcept { return events_.size(); }
+  std::size_t change_bytes() const noexcept { return changes_.size(); }
 
   // Calls visit(RecordView) for each event in order.
   template <typename Visit>

@@ -25,8 +25,8 @@ namespace hdb::compaction {
 
 struct PickerSettings {
   std::uint64_t table_bytes_target = 256ull << 20;   // the size aimed at for one table
-  std::uint32_t event_merge_width = 8;               // neighbouring event tables merged at once, at least 2
-  std::uint32_t level0_trigger = 4;                  // tables in level 0 that start a compaction
+  std::uint32_t event_merge_width = 16;              // neighbouring event tables merged at once, at least 2
+  std::uint32_t level0_trigger = 8;                  // tables in level 0 that start a compaction
   std::uint32_t level_size_ratio = 10;               // of each level's target to that of the level above
   std::uint64_t level1_bytes_target = 256ull << 20;  // the target of level 1
   // Flushes write event tables as merges would: same compression and level. Large ones then need no merge.

@@ -14,7 +14,7 @@ namespace hdb {
 // Thread-safe. Tasks must not throw and must end by themselves after stop() began.
 class Background {
  public:
-  // What is of another priority keeps no task waiting.
+  // What is of another priority keeps no task waiting. Two tasks of kFlush may run at once, and several of kCompaction.
   enum class Priority : std::uint8_t { kCommit, kFlush, kCompaction };
 
   virtual ~Background() = default;
@@ -34,8 +34,8 @@ class Background {
 // For a store that is only read, and so never has any work: without threads.
 std::unique_ptr<Background> no_background();
 
-// `threads` for compactions, two for flushes and one each for timers and submitted appends. Throws std::system_error if the
-// system gives no more.
+// `threads` for compactions, two for flushes and one each for timers and submitted appends. Throws std::system_error if
+// the system gives no more.
 std::unique_ptr<Background> thread_background(std::uint32_t threads);
 
 }  // namespace hdb

@@ -1,5 +1,6 @@
 // From a sealed memtable to tables: one flush at a time, oldest first, so that tables and the log's floor advance in
 // commit order.
+#include <deque>
 #include <functional>
 #include <optional>
 
@@ -28,29 +29,33 @@ struct PositionRange {
 struct StoredKeyRange {
   ByteView begin;
   ByteView end;
+  std::uint64_t entries_below;  // about so many of the memtable's are before `begin`
 };
 
-// Whether the events, or the keys, of a memtable are written in halves, side by side: where it is at least half full
-// and has no others to be written beside them. Less is not worth a table more.
-bool has_halves(const MemTable& memtable, std::uint64_t memtable_bytes) noexcept {
-  const bool is_of_one_kind = memtable.event_count() == 0 || memtable.change_count() == 0;
-  return is_of_one_kind && memtable.bytes() >= memtable_bytes / 2;
+// Whether the events, or the keys, of a memtable are written in halves, side by side: less than half a memtable is not
+// worth a table more.
+bool is_halved(std::uint64_t bytes, std::uint64_t memtable_bytes) noexcept {
+  return bytes >= memtable_bytes / 2;
 }
 
-std::vector<PositionRange> event_parts(const MemTable& memtable, Position end, bool has_halves) {
+// Events of one commit stay together if they can: repair tells by their times which of two tables comes first.
+std::vector<PositionRange> event_parts(const MemTable& memtable, Position end, std::uint64_t memtable_bytes) {
   const Position begin = memtable.position_begin();
   if (begin == end) return {};
-  const Position middle = begin + (end - begin) / 2;
-  if (!has_halves || middle == begin) return {{begin, end}};
+  Position middle = begin + (end - begin) / 2;
+  if (!is_halved(memtable.event_bytes(), memtable_bytes) || middle == begin) return {{begin, end}};
+  while (middle < end && memtable.event(middle).commit_time == memtable.event(middle - 1).commit_time) ++middle;
+  if (middle == end) middle = begin + (end - begin) / 2;
   return {{begin, middle}, {middle, end}};
 }
 
-std::vector<StoredKeyRange> key_parts(const MemTable& memtable, bool has_halves) {
+std::vector<StoredKeyRange> key_parts(const MemTable& memtable, std::uint64_t memtable_bytes) {
   const auto entries = memtable.entries();
   if (!entries->seek_to_first()) return {};
   const ByteView middle = memtable.middle_key();
-  if (!has_halves || compare_bytes(entries->entry().key, middle) >= 0) return {StoredKeyRange{}};
-  return {{{}, middle}, {middle, {}}};
+  const bool is_one_key = compare_bytes(entries->entry().key, middle) >= 0;
+  if (!is_halved(memtable.change_bytes(), memtable_bytes) || is_one_key) return {StoredKeyRange{{}, {}, 0}};
+  return {{{}, middle, 0}, {middle, {}, memtable.change_count() / 2}};
 }
 
 // Which keys a memtable may share with what is older and what is newer than it; empty: none.
@@ -68,7 +73,8 @@ class KeyTableCuts {
   KeyTableCuts(KeyNeighbours neighbours, std::uint64_t entries)
       : neighbours_(std::move(neighbours)), entries_(entries) {}
 
-  // Whether a table should begin with `key`, which is above all asked for before and has `entries_below` before it.
+  // Whether a table should begin with `key`, which is above all asked for before and has about `entries_below` before
+  // it.
   bool is_before(ByteView key, std::uint64_t entries_below) {
     bool is_cut = false;
     if (has_older_ahead_ && compare_bytes(bytes_of(neighbours_.older_largest), key) < 0) {
@@ -77,7 +83,7 @@ class KeyTableCuts {
     }
     if (has_newer_ahead_ && compare_bytes(bytes_of(neighbours_.newer_smallest), key) <= 0) {
       has_newer_ahead_ = false;
-      is_cut = is_cut || entries_ - entries_below <= entries_ / kFew;
+      is_cut = is_cut || entries_below + entries_ / kFew >= entries_;
     }
     return is_cut;
   }
@@ -113,6 +119,86 @@ KeyNeighbours neighbours_of(const MemTable& memtable, const MemTable& next, cons
     neighbours.newer_smallest.assign(begin.begin(), begin.end());
   }
   return neighbours;
+}
+
+// What one part of a flush writes. Single-owner.
+class FlushPart {
+ public:
+  FlushPart(Env& env, const std::string& directory, std::function<FileNumber()> next_number)
+      : env_(env), directory_(directory), next_number_(std::move(next_number)) {}
+
+  template <typename Builder>
+  Result<Builder> begin_table(const sstable::TableSettings& settings) {
+    const FileNumber number = next_number_();
+    return Builder(HDB_TRY(env_.create(paths_.emplace_back(table_path(directory_, number)), settings.writes)), number,
+                   settings);
+  }
+  void add(std::uint32_t level, sstable::TableMeta meta) {
+    added_.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta))});
+  }
+
+  const std::vector<compaction::AddedTable>& added() const noexcept { return added_; }
+  void remove_files() const noexcept {
+    for (const std::string& path : paths_) {
+      ignore(without_exceptions([&] { return env_.remove(path); }), "an orphan is deleted at the next open");
+    }
+  }
+
+ private:
+  Env& env_;
+  const std::string& directory_;
+  const std::function<FileNumber()> next_number_;
+  std::vector<std::string> paths_;  // of the files begun
+  std::vector<compaction::AddedTable> added_;
+};
+
+Status write_event_table(const MemTable& memtable, const PositionRange& range, const sstable::TableSettings& settings,
+                         FlushPart& part) {
+  auto builder = HDB_TRY(part.begin_table<sstable::EventTableBuilder>(settings));
+  for (Position position = range.begin; position < range.end; ++position) {
+    const StoredRecord stored = memtable.event(position);
+    HDB_TRY(builder.add(position, stored.commit_time, stored.record));
+  }
+  part.add(compaction::kEventLevel, HDB_TRY(builder.finish()));
+  return {};
+}
+
+// What the parts that write keys have in common.
+struct KeyFlush {
+  sstable::TableSettings settings;
+  KeyNeighbours neighbours;
+  std::vector<SequenceNumber> held;
+};
+
+// Leaves out the versions nobody can see any more; tombstones stay, for what may lie beneath.
+Status write_key_tables(const MemTable& memtable, const StoredKeyRange& range, const KeyFlush& flush, FlushPart& part) {
+  KeyTableCuts cuts(flush.neighbours, memtable.change_count());
+  std::optional<sstable::KeyTableBuilder> builder;
+  const auto entries = memtable.entries();
+  ByteView key;                         // of the entry before, whose bytes live as long as the memtable
+  std::optional<SequenceNumber> newer;  // the version of it before
+  std::uint64_t below = range.entries_below;
+  const SequenceNumber newest(HDB_SEEDED(begin_a_part_within_a_key) ? 1 : UINT64_MAX);
+  bool is_valid = range.begin.empty() ? entries->seek_to_first() : entries->seek(range.begin, newest);
+  for (; is_valid; is_valid = entries->next(), ++below) {
+    const Entry& entry = entries->entry();
+    if (!range.end.empty() && compare_bytes(entry.key, range.end) >= 0) break;
+    if (newer && !equal_bytes(entry.key, key)) newer.reset();
+    if (!newer && cuts.is_before(entry.key, below) && builder) {
+      part.add(0, HDB_TRY(builder->finish()));
+      builder.reset();
+    }
+    const auto fate = compaction::fate_of(entry.kind, entry.sequence, newer, flush.held, /*may_lie_beneath=*/true);
+    if (fate == compaction::Fate::kKeep) {
+      if (!builder) builder.emplace(HDB_TRY(part.begin_table<sstable::KeyTableBuilder>(flush.settings)));
+      HDB_TRY(builder->add(entry));
+    }
+    key = entry.key;
+    newer = entry.sequence;
+  }
+  HDB_TRY(entries->status());
+  part.add(0, HDB_TRY(builder->finish()));
+  return {};
 }
 
 }  // namespace
@@ -223,60 +309,18 @@ Status Store::write_flush_once(const std::shared_ptr<const SealedMemTable>& seal
   return {};
 }
 
-// What one part of a flush has written. Single-owner.
-struct Store::FlushPart {
-  std::vector<std::string> paths;  // of the files begun
-  std::vector<compaction::AddedTable> added;
-
-  void add(std::uint32_t level, sstable::TableMeta meta) {
-    added.push_back({level, std::make_shared<const sstable::TableMeta>(std::move(meta))});
-  }
-};
-
 Status Store::write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit) {
   const MemTable& memtable = *sealed.table;
-  const bool is_in_halves = has_halves(memtable, options_.memtable_bytes);
-  const std::vector<PositionRange> events = event_parts(memtable, sealed.position_end, is_in_halves);
-  const std::vector<StoredKeyRange> keys = key_parts(memtable, is_in_halves);
-  std::vector<FlushPart> parts(events.size() + keys.size());
+  std::deque<FlushPart> parts;
+  const auto new_part = [&]() -> FlushPart& {
+    return parts.emplace_back(env_, directory_, [this] { return next_file_number(); });
+  };
   std::vector<std::function<Status()>> calls;
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    calls.emplace_back([&, i] { return write_event_table(memtable, events[i].begin, events[i].end, parts[i]); });
-  }
-  for (std::size_t i = 0; i < keys.size(); ++i) {
+  const sstable::TableSettings event_settings = event_flush_settings(options_);
+  for (const PositionRange& range : event_parts(memtable, sealed.position_end, options_.memtable_bytes)) {
     calls.emplace_back(
-        [&, i] { return write_key_tables(memtable, keys[i].begin, keys[i].end, parts[events.size() + i]); });
+        [&, range, &part = new_part()] { return write_event_table(memtable, range, event_settings, part); });
   }
-  Status status = run_side_by_side(*background_, Background::Priority::kFlush, std::move(calls));
-  if (status.ok() && !parts.empty() && !HDB_SEEDED(forget_the_sync_of_the_table_directory)) {
-    status = env_.sync_directory(table_directory(directory_));
-  }
-  for (FlushPart& part : parts) {
-    if (status.ok()) {
-      edit.added.insert(edit.added.end(), part.added.begin(), part.added.end());
-      continue;
-    }
-    for (const std::string& path : part.paths) ignore(env_.remove(path), "an orphan is deleted at the next open");
-  }
-  return status;
-}
-
-Status Store::write_event_table(const MemTable& memtable, Position begin, Position end, FlushPart& part) {
-  const FileNumber number = next_file_number();
-  const sstable::TableSettings settings = event_flush_settings(options_);
-  auto file = HDB_TRY(env_.create(part.paths.emplace_back(table_path(directory_, number)), settings.writes));
-  sstable::EventTableBuilder builder(std::move(file), number, settings);
-  for (Position position = begin; position < end; ++position) {
-    const StoredRecord stored = memtable.event(position);
-    HDB_TRY(builder.add(position, stored.commit_time, stored.record));
-  }
-  part.add(compaction::kEventLevel, HDB_TRY(builder.finish()));
-  return {};
-}
-
-// Of the keys in [begin, end), either of which may be open. Leaves out the versions nobody can see any more; tombstones
-// stay, for what may lie beneath.
-Status Store::write_key_tables(const MemTable& memtable, ByteView begin, ByteView end, FlushPart& part) {
   std::shared_ptr<const MemTable> next;
   std::shared_ptr<const compaction::Version> version;
   {
@@ -284,38 +328,24 @@ Status Store::write_key_tables(const MemTable& memtable, ByteView begin, ByteVie
     next = sealed_.size() > 1 ? sealed_[1]->table : active_;
     version = version_;
   }
-  KeyTableCuts cuts(neighbours_of(memtable, *next, *version), memtable.change_count());
-  const std::vector<SequenceNumber> held = visibility_->held_sequences();
-  const sstable::TableSettings settings = key_flush_settings(options_);
-  std::optional<sstable::KeyTableBuilder> builder;
-  const auto entries = memtable.entries();
-  ByteView key;                         // of the entry before, whose bytes live as long as the memtable
-  std::optional<SequenceNumber> newer;  // the version of it before
-  std::uint64_t count = begin.empty() ? 0 : memtable.change_count() / 2;  // about so many are before this one
-  bool is_valid = begin.empty() ? entries->seek_to_first() : entries->seek(begin, SequenceNumber(UINT64_MAX));
-  for (; is_valid; is_valid = entries->next(), ++count) {
-    const Entry& entry = entries->entry();
-    if (!end.empty() && compare_bytes(entry.key, end) >= 0) break;
-    if (newer && !equal_bytes(entry.key, key)) newer.reset();
-    if (!newer && cuts.is_before(entry.key, count) && builder) {
-      part.add(0, HDB_TRY(builder->finish()));
-      builder.reset();
-    }
-    const auto fate = compaction::fate_of(entry.kind, entry.sequence, newer, held, /*may_lie_beneath=*/true);
-    if (fate == compaction::Fate::kKeep) {
-      if (!builder) {
-        const FileNumber number = next_file_number();
-        auto file = HDB_TRY(env_.create(part.paths.emplace_back(table_path(directory_, number)), settings.writes));
-        builder.emplace(std::move(file), number, settings);
-      }
-      HDB_TRY(builder->add(entry));
-    }
-    key = entry.key;
-    newer = entry.sequence;
+  const KeyFlush keys{key_flush_settings(options_), neighbours_of(memtable, *next, *version),
+                      visibility_->held_sequences()};
+  for (const StoredKeyRange& range : key_parts(memtable, options_.memtable_bytes)) {
+    calls.emplace_back([&, range, &part = new_part()] { return write_key_tables(memtable, range, keys, part); });
   }
-  HDB_TRY(entries->status());
-  part.add(0, HDB_TRY(builder->finish()));
-  return {};
+
+  Status status = run_side_by_side(*background_, Background::Priority::kFlush, std::move(calls));
+  if (status.ok()) {
+    status = without_exceptions([&]() -> Status {
+      for (const FlushPart& part : parts) edit.added.insert(edit.added.end(), part.added().begin(), part.added().end());
+      if (parts.empty() || HDB_SEEDED(forget_the_sync_of_the_table_directory)) return {};
+      return env_.sync_directory(table_directory(directory_));
+    });
+  }
+  if (!status.ok()) {
+    for (const FlushPart& part : parts) part.remove_files();
+  }
+  return status;
 }
 
 Status Store::install(const compaction::VersionEdit& edit, const SealedMemTable* flushed) {

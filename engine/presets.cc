@@ -35,8 +35,8 @@ Options throughput() {
   // The processor, not the disk, is what loading runs out of.
   options.compression = Compression::kNone;
   options.table_writes = FileWrites::kDirect;
-  // A flushed memtable is a table of the target size: it needs no merge.
-  options.table_bytes_target = 1ull << 30;
+  // Half of a flushed memtable is a table of the target size: it needs no merge.
+  options.table_bytes_target = 512ull << 20;
   // Writers would stop long before the disk is busy.
   options.level0_stop_trigger = 96;
   options.background_threads = 4;
@@ -56,7 +56,7 @@ Options small() {
   // Blocks, table indexes and filters together.
   options.block_cache_bytes = 8ull << 20;
   // Each open table takes a file descriptor and its footer's memory.
-  options.open_tables_max = 64;
+  options.open_tables_max = 128;
   // The cache holds more different blocks, and a look-up decodes less.
   options.block_bytes = 16u << 10;
   // Building a table takes memory in proportion to it.

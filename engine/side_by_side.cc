@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/seeded_defect.h"
 #include "engine/ready_errors.h"
 
 namespace hdb {
@@ -25,7 +26,7 @@ class Parts {
   // What became of them, after run().
   Status wait(Background& background) HDB_EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    while (running_ > 0) background.wait(mutex_, ended_);
+    while (running_ > 0 && !HDB_SEEDED(return_before_all_parts_have_ended)) background.wait(mutex_, ended_);
     for (Status& status : statuses_) HDB_TRY(std::move(status));
     return {};
   }

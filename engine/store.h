@@ -16,8 +16,8 @@
 // read-ahead    log_read_ahead.cc           the reader of the log        open_as()        open_as(), on every way out
 //
 // Two threads serve flushes: one flush at a time, whose parts may be written by both. While a log is read at open its
-// read-ahead has one of them. The locks of the two, of a flush's parts and of the read-ahead, are held with no other but
-// the Background's.
+// read-ahead has one of them. The lock of a flush's parts and that of the read-ahead are held with no other but the
+// Background's.
 #pragma once
 
 #include <atomic>
@@ -233,10 +233,7 @@ class Store : public std::enable_shared_from_this<Store> {
   // Tables and edit of a sealed memtable, and the view without it.
   Status write_flush(const std::shared_ptr<const SealedMemTable>& sealed);
   Status write_flush_once(const std::shared_ptr<const SealedMemTable>& sealed);
-  struct FlushPart;
   Status write_tables(const SealedMemTable& sealed, compaction::VersionEdit& edit);
-  Status write_event_table(const MemTable& memtable, Position begin, Position end, FlushPart& part);
-  Status write_key_tables(const MemTable& memtable, ByteView begin, ByteView end, FlushPart& part);
   Status wait_for_flushes(SequenceNumber up_to);
   // Records `edit` durably, then shows its version to readers, without the memtable it flushed, if any.
   Status install(const compaction::VersionEdit& edit, const SealedMemTable* flushed);

@@ -73,13 +73,20 @@ void MemTable::take_over(EncodedBatch encoded, SequenceNumber first_sequence, Po
   const BatchView batch = BatchView::trusted(kept->batch.bytes());
 
   std::size_t bytes = sizeof(KeptBatch) + kept->batch.bytes().size();
-  if (batch.event_count() > 0) bytes += add_events(batch, first_position, commit_time);
-  const SequenceNumber first_change(first_sequence.raw() + batch.event_count());
-  if (batch.change_count() > 0) bytes += add_changes(batch, first_change, inserter);
-
+  if (batch.event_count() > 0) {
+    const std::size_t index_bytes = add_events(batch, first_position, commit_time);
+    bytes += index_bytes;
+    event_bytes_.fetch_add(batch.event_bytes() + index_bytes, std::memory_order_relaxed);
+    event_count_.fetch_add(batch.event_count(), std::memory_order_relaxed);
+  }
+  if (batch.change_count() > 0) {
+    const SequenceNumber first_change(first_sequence.raw() + batch.event_count());
+    const std::size_t index_bytes = add_changes(batch, first_change, inserter);
+    bytes += index_bytes;
+    change_bytes_.fetch_add(batch.change_bytes() + index_bytes, std::memory_order_relaxed);
+    change_count_.fetch_add(batch.change_count(), std::memory_order_relaxed);
+  }
   bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  event_count_.fetch_add(batch.event_count(), std::memory_order_relaxed);
-  change_count_.fetch_add(batch.change_count(), std::memory_order_relaxed);
 }
 
 std::size_t MemTable::add_events(const BatchView& batch, Position first_position, Timestamp commit_time) {

@@ -54,6 +54,9 @@ class MemTable {
 
   // Memory in use: the batches, and what indexes them. Grows with every add; cheap.
   std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  // Of these, for events and for changes.
+  std::uint64_t event_bytes() const noexcept { return event_bytes_.load(std::memory_order_relaxed); }
+  std::uint64_t change_bytes() const noexcept { return change_bytes_.load(std::memory_order_relaxed); }
   std::uint64_t event_count() const noexcept { return event_count_.load(std::memory_order_relaxed); }
   std::uint64_t change_count() const noexcept { return change_count_.load(std::memory_order_relaxed); }
   bool is_empty() const noexcept { return event_count() == 0 && change_count() == 0; }
@@ -104,6 +107,8 @@ class MemTable {
   std::atomic<KeptBatch*> batches_ = nullptr;  // pushed by add(); walked by the destructor alone
   // Counters: add() to any reader. Relaxed: nothing else is read on the strength of them.
   std::atomic<std::uint64_t> bytes_ = 0;
+  std::atomic<std::uint64_t> event_bytes_ = 0;
+  std::atomic<std::uint64_t> change_bytes_ = 0;
   std::atomic<std::uint64_t> event_count_ = 0;
   std::atomic<std::uint64_t> change_count_ = 0;
 };

@@ -389,7 +389,7 @@ TEST_CASE("memory for what is not flushed stays within its bound, however slow t
   CHECK(engine->stats().slowdowns > 0);
   CHECK(highest <= memtables_max);
   CHECK(highest > options.memtable_bytes * options.sealed_memtables_max);  // or the disk was not slow
-  // A flush and a compaction each build the indexes of a table beside them.
+  // A flush builds the indexes of two tables beside them, a compaction those of one.
   CHECK(measured <= memtables_max + 2 * options.memtable_bytes + options.block_cache_bytes + (2u << 20));
   CHECK(engine->close().ok());
 }

@@ -1,7 +1,9 @@
 // What parts of one task in several threads promise, and the flush that is written so.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <new>
 #include <random>
@@ -10,6 +12,8 @@
 #include <vector>
 
 #include "engine/side_by_side.h"
+#include "io/file_name.h"
+#include "sstable/table_reader.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/test_run.h"
 #include "tests/support/test_store.h"
@@ -60,8 +64,9 @@ TEST_CASE("parts run at once where a thread is free, and in the caller where non
   std::atomic<int> arrived{0};
   const auto meet = [&arrived]() -> Status {
     ++arrived;
-    while (arrived < 2) std::this_thread::yield();
-    return {};
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (arrived < 2 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    return arrived == 2 ? Status() : Status::error(StatusCode::kBusy, "nobody came");
   };
   CHECK(run_side_by_side(*background, kFlush, {meet, meet}).ok());
 
@@ -91,21 +96,21 @@ TEST_CASE("the first part in order that failed is told, none begins after a fail
     const std::uint64_t fails = random();
     const bool is_thrown = random() % 4 == 0;
     std::vector<std::atomic<int>> ran(count);
-    std::atomic<int> running{0};
+    std::atomic<int> begun{0}, ended{0};
     Parts parts;
     for (std::size_t part = 0; part < count; ++part) {
       parts.emplace_back([&, part]() -> Status {
-        ++running;
+        ++begun;
         ++ran[part];
-        if (part % 2 == 0) std::this_thread::yield();
-        --running;
+        for (int pause = 0; pause < 20; ++pause) std::this_thread::yield();
+        ++ended;
         if (((fails >> part) & 1) == 0) return {};
         if (is_thrown) throw std::bad_alloc();
         return failed(part);
       });
     }
     const Status status = run_side_by_side(*background, kFlush, std::move(parts));
-    CHECK(running == 0);
+    CHECK(begun == ended);
     std::size_t first = 0;
     while (first < count && ((fails >> first) & 1) == 0) ++first;
     for (std::size_t part = 0; part < count; ++part) CHECK(ran[part] <= 1);
@@ -142,14 +147,42 @@ TEST_CASE(
     REQUIRE(store->put(keys, as_bytes("key"), as_bytes("value")).ok());
     append_events(store, options.memtable_bytes * 3 / 4);
     REQUIRE(store->flush().ok());
-    CHECK(store->stats().flushes == 3);
-    CHECK(store->stats().event_tables == 4);
+    CHECK(store->stats().event_tables == 5);
     CHECK(store->stats().keyspace_tables == 1);
     events = store->stats().events;
     check_events(store, events);
     REQUIRE(store->close().ok());
   }
   check_events(open_store(env, "store", options, 7).value(), events);
+}
+
+TEST_CASE("the tables of a flush begin with a commit, unless it is of one") {
+  MemoryEnv env;
+  const Options options = options_of_flushes();
+  const std::string payload(1024, 'p');
+  const std::vector<Event> events(17, Event{.type = "t", .payload = as_bytes(payload)});
+  const std::vector<Event> large(40, events.front());
+  sstable::BlockCache cache(1u << 20);
+  const TestStore store = open_store(env, "store", options, 7).value();
+  for (const auto& [batch, times] : {std::pair(&events, 3), std::pair(&large, 1)}) {
+    const Position begin = store->stats().events;
+    for (int time = 0; time < times; ++time) {
+      store.clock->advance(std::chrono::seconds(1));
+      REQUIRE(store->append(Batch{.events = *batch, .changes = {}, .durability = {}}).ok());
+    }
+    REQUIRE(store->flush().ok());
+    const std::uint64_t count = store->stats().events - begin;
+    const Position middle = times == 1 ? begin + count / 2 : begin + 2 * batch->size();
+    std::vector<Position> begins;
+    const std::vector<std::string> names = env.list("store/sstables").value();
+    for (const std::string& name : names) {
+      const std::string path = "store/sstables/" + name;
+      const auto table = sstable::TableReader::open(env, path, *parse_table_name(name), cache).value();
+      begins.push_back(table->properties().position_begin);
+    }
+    CHECK(std::count(begins.begin(), begins.end(), begin) == 1);
+    CHECK(std::count(begins.begin(), begins.end(), middle) == 1);
+  }
 }
 
 TEST_CASE("a memtable full of keys is flushed into two tables that share no key, one of a single key into one") {

@@ -86,7 +86,8 @@ struct Options {
   // tables. [2, 64].
   // Read by: engine/table_settings.cc.
   std::uint32_t event_merge_width = 16;
-  // Keyspace tables in level 0 that start a compaction; a full memtable makes two. [2, 64]. Read by: engine/table_settings.cc.
+  // Keyspace tables in level 0 that start a compaction; a full memtable makes two. [2, 64].
+  // Read by: engine/table_settings.cc.
   std::uint32_t level0_compaction_trigger = 8;
   // Keyspace tables in level 0 at which writers stop until compaction catches up; they slow down from halfway.
   // [4, 1024], more than level0_compaction_trigger. Read by: engine/back_pressure.cc.

@@ -14,7 +14,7 @@ namespace hdb::test {
 
 namespace {
 
-// These batches fill log segments, and then a memtable.
+// These batches fill log segments, and then a memtable, with events and with keys: both are flushed in halves.
 constexpr std::size_t kLargeBegin = 12;
 constexpr std::size_t kLargeEnd = 17;
 constexpr std::size_t kLargePayloadBytes = 110'000;
@@ -84,8 +84,12 @@ Status Workload::append_one() {
   const Keyspace keyspace = HDB_TRY((*store_)->keyspace("keys" + std::to_string(batches.size() / 40)));
   ModelBatch batch = random_batch(random_, std::vector<Keyspace>{keyspace}, 20);
   batch.events.push_back(random_event(random_));
-  if (kLargeBegin <= batches.size() && batches.size() < kLargeEnd)
+  if (kLargeBegin <= batches.size() && batches.size() < kLargeEnd) {
     batch.events.back().payload = std::string(kLargePayloadBytes, 'x');
+    for (const char* key : {"large a", "large b"}) {
+      batch.changes.push_back({keyspace.id(), key, std::string(kLargePayloadBytes / 2, 'y')});
+    }
+  }
   batches.push_back(batch);
   const auto durability = static_cast<Durability>(random_() % 3);
   if (random_() % 3 == 0) {
