@@ -191,8 +191,8 @@ TEST_CASE("a source's error ends the merge and is not taken for its end") {
 // ---- picker.h, on tables that exist only as numbers
 
 constexpr PickerSettings kSettings{.table_bytes_target = 256u << 20,
-                                   .event_merge_width = 8,
-                                   .level0_trigger = 4,
+                                   .event_merge_width = 16,
+                                   .level0_trigger = 8,
                                    .level_size_ratio = 10,
                                    .level1_bytes_target = 256u << 20,
                                    .is_flush_final = false};
