@@ -120,26 +120,43 @@ std::size_t message_bytes(Random& random) {
   return random.below(16) == 0 ? 600 + random.below(3200) : 20 + random.below(160);
 }
 
+// Each draw is a statement of its own: in which order arguments are evaluated is the compiler's to choose.
 void append_details(std::string& to, std::string_view type, Random& random) {
   auto out = std::back_inserter(to);
   if (type == event_types::kDnsQuery) {
-    fmt::format_to(out, FMT_COMPILE(R"("query":"h{}.{}","qtype":"A","rcode":"{}","answers":["203.0.113.{}"],)"),
-                   random.below(5000), pick(kDomains, random), random.below(20) == 0 ? "NXDOMAIN" : "NOERROR",
-                   random.below(256));
+    const auto answer = random.below(256);
+    const auto rcode = random.below(20) == 0 ? "NXDOMAIN"sv : "NOERROR"sv;
+    const auto domain = pick(kDomains, random);
+    const auto name = random.below(5000);
+    fmt::format_to(out, FMT_COMPILE(R"("query":"h{}.{}","qtype":"A","rcode":"{}","answers":["203.0.113.{}"],)"), name,
+                   domain, rcode, answer);
   } else if (type == event_types::kHttpRequest) {
+    const auto bytes = random.below(1u << 20);
+    const auto status = random.below(12) == 0 ? 404 : 200;
+    const auto item = random.below(100000);
+    const auto domain = pick(kDomains, random);
+    const auto method = pick(kMethods, random);
     fmt::format_to(out, FMT_COMPILE(R"("method":"{}","domain":"{}","uri":"/v1/items/{}","status":{},"bytes":{},)"),
-                   pick(kMethods, random), pick(kDomains, random), random.below(100000),
-                   random.below(12) == 0 ? 404 : 200, random.below(1u << 20));
+                   method, domain, item, status, bytes);
   } else if (is_network(type)) {
+    const auto received_bytes = random.below(1u << 22);
+    const auto sent_bytes = random.below(1u << 16);
+    const auto duration_ms = random.below(60000);
+    const auto port = pick(kPorts, random);
     fmt::format_to(out, FMT_COMPILE(R"("proto":"tcp","port":{},"duration_ms":{},"sent_bytes":{},"received_bytes":{},)"),
-                   pick(kPorts, random), random.below(60000), random.below(1u << 16), random.below(1u << 22));
+                   port, duration_ms, sent_bytes, received_bytes);
   } else if (is_file(type)) {
-    fmt::format_to(out, FMT_COMPILE(R"("path":"/srv/data/{}/{:016x}.dat","size_bytes":{},)"), random.below(64),
-                   random.next(), random.below(1u << 24));
+    const auto size_bytes = random.below(1u << 24);
+    const auto name = random.next();
+    const auto folder = random.below(64);
+    fmt::format_to(out, FMT_COMPILE(R"("path":"/srv/data/{}/{:016x}.dat","size_bytes":{},)"), folder, name, size_bytes);
   } else {
-    fmt::format_to(out, FMT_COMPILE(R"("program":"{}","pid":{},"parent_pid":{},"outcome":"{}",)"),
-                   pick(kPrograms, random), random.below(32768), random.below(32768),
-                   random.below(9) == 0 ? "failure" : "success");
+    const auto outcome = random.below(9) == 0 ? "failure"sv : "success"sv;
+    const auto parent = random.below(32768);
+    const auto pid = random.below(32768);
+    const auto program = pick(kPrograms, random);
+    fmt::format_to(out, FMT_COMPILE(R"("program":"{}","pid":{},"parent_pid":{},"outcome":"{}",)"), program, pid, parent,
+                   outcome);
   }
   to.append(R"("message":")");
   append_message(to, message_bytes(random), random);
@@ -158,8 +175,9 @@ void make_attributes(std::uint64_t seed, std::uint64_t number, Random& random, S
   fmt::format_to(std::back_inserter(event.tags[1]), FMT_COMPILE("user:u{:04}"), user);
   if (is_network(event.type)) {
     append_uid(event.entity, Random(~seed, number / kEventsPerConnection));
-    fmt::format_to(std::back_inserter(event.tags[2]), FMT_COMPILE("ip:198.51.{}.{}"), skewed(100, random),
-                   random.below(256));
+    const auto last = random.below(256);
+    const auto network = skewed(100, random);
+    fmt::format_to(std::back_inserter(event.tags[2]), FMT_COMPILE("ip:198.51.{}.{}"), network, last);
   } else if (is_file(event.type)) {
     fmt::format_to(std::back_inserter(event.entity), FMT_COMPILE("file-{:05}"), skewed(20000, random));
   } else {

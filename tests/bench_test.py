@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """hdb-bench's command line and results, on tiny runs. Argument: the executable."""
+import hashlib
 import json
 import os
 import pathlib
@@ -269,6 +270,8 @@ def test_the_generator_is_a_function_of_the_seed(scratch):
     lines = run("generate", "--events", "500", "--seed", "1").stdout
     check(lines == run("generate", "--events", "500", "--seed", "1").stdout, "the same seed, other events")
     check(lines != run("generate", "--events", "500", "--seed", "2").stdout, "another seed, the same events")
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    check(digest == "d0f4b8a13e70ea9add65b8536e67c14162d9ae56e238c355d06208be9853cbd2", f"other events than before: {digest}")
     events = [json.loads(line) for line in lines.splitlines()]
     check(len(events) == 500 and len({event["type"] for event in events}) > 5, "too few types")
     check(all(event["host"] and event["entity"] and event["tags"] for event in events), "an attribute is missing")
