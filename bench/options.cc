@@ -18,7 +18,8 @@ void declare(CLI::App& app, BenchOptions& options, std::string& durability, std:
   app.add_option("--engine", options.engines,
                  "engines to compare, in turn: hdb,rocksdb,leveldb,lmdb [hdb; space: rocksdb too]")
       ->delimiter(',');
-  const auto preset = app.add_option("--preset", options.preset, "preset of engine options [throughput; space: durable]");
+  const auto preset =
+      app.add_option("--preset", options.preset, "preset of engine options [throughput; space: durable]");
   app.add_option("--config", options.config, "TOML file of engine options")->excludes(preset);
   app.add_option("--set", options.settings, "KEY=VALUE: one engine option, applied last")->allow_extra_args(false);
   app.add_option("--dir", options.directory, "where the stores are made, and removed again [a temporary directory]");
