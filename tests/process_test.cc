@@ -59,9 +59,11 @@ std::string payload_of(std::uint64_t number) {
   _exit(5);
 }
 
+enum class Lifetime : std::uint8_t { kFromStart, kFromFirstAcknowledgement };
+
 // Runs the writer for `lifetime` and returns what it acknowledged.
 std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, const Options& options,
-                                       std::chrono::milliseconds lifetime) {
+                                       std::chrono::milliseconds lifetime, Lifetime counted) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   const pid_t child = fork();
@@ -71,14 +73,21 @@ std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, c
     write_until_killed(directory, options, ends[1]);
   }
   close(ends[1]);
-  std::thread killer([child, lifetime] {
+  std::promise<void> begun;
+  if (counted == Lifetime::kFromStart) begun.set_value();
+  std::thread killer([child, lifetime, wait_for = begun.get_future()] {
+    wait_for.wait();
     std::this_thread::sleep_for(lifetime);
     kill(child, SIGKILL);
     count_fault(Fault::kKilledProcess);
   });
   std::vector<Acknowledged> acknowledged;
   Acknowledged line;
-  while (read(ends[0], &line, sizeof line) == sizeof line) acknowledged.push_back(line);
+  while (read(ends[0], &line, sizeof line) == sizeof line) {
+    if (acknowledged.empty() && counted == Lifetime::kFromFirstAcknowledgement) begun.set_value();
+    acknowledged.push_back(line);
+  }
+  if (acknowledged.empty() && counted == Lifetime::kFromFirstAcknowledgement) begun.set_value();
   close(ends[0]);
   killer.join();
   int status = 0;
@@ -109,7 +118,9 @@ void check_killed_writers(const Options& options) {
   std::map<Position, std::uint64_t> expected;
   const std::size_t rounds = scaled(6);
   for (std::size_t round = 0; round < rounds; ++round) {
-    for (const Acknowledged& line : run_and_kill(directory, options, std::chrono::milliseconds(50 + random() % 400))) {
+    const std::chrono::milliseconds lifetime(50 + random() % 400);
+    const Lifetime counted = round == 0 ? Lifetime::kFromFirstAcknowledgement : Lifetime::kFromStart;
+    for (const Acknowledged& line : run_and_kill(directory, options, lifetime, counted)) {
       const auto [known, is_new] = expected.emplace(line.position, line.number);
       CHECK(is_new);  // a position is given once
     }
