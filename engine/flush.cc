@@ -42,19 +42,21 @@ bool is_halved(std::uint64_t bytes, std::uint64_t memtable_bytes) noexcept {
 std::vector<PositionRange> event_parts(const MemTable& memtable, Position end, std::uint64_t memtable_bytes) {
   const Position begin = memtable.position_begin();
   if (begin == end) return {};
-  Position middle = begin + (end - begin) / 2;
-  if (!is_halved(memtable.event_bytes(), memtable_bytes) || middle == begin) return {{begin, end}};
+  const Position half = begin + (end - begin) / 2;
+  if (!is_halved(memtable.event_bytes(), memtable_bytes) || half == begin) return {{begin, end}};
+  Position middle = half;
   while (middle < end && memtable.event(middle).commit_time == memtable.event(middle - 1).commit_time) ++middle;
-  if (middle == end) middle = begin + (end - begin) / 2;
+  if (middle == end) middle = half;
   return {{begin, middle}, {middle, end}};
 }
 
 std::vector<StoredKeyRange> key_parts(const MemTable& memtable, std::uint64_t memtable_bytes) {
   const auto entries = memtable.entries();
   if (!entries->seek_to_first()) return {};
+  const std::vector<StoredKeyRange> whole = {StoredKeyRange{{}, {}, 0}};
+  if (!is_halved(memtable.change_bytes(), memtable_bytes)) return whole;
   const ByteView middle = memtable.middle_key();
-  const bool is_one_key = compare_bytes(entries->entry().key, middle) >= 0;
-  if (!is_halved(memtable.change_bytes(), memtable_bytes) || is_one_key) return {StoredKeyRange{{}, {}, 0}};
+  if (equal_bytes(entries->entry().key, middle)) return whole;  // the first key has half of the changes by itself
   return {{{}, middle, 0}, {middle, {}, memtable.change_count() / 2}};
 }
 

@@ -73,21 +73,21 @@ std::vector<Acknowledged> run_and_kill(const std::filesystem::path& directory, c
     write_until_killed(directory, options, ends[1]);
   }
   close(ends[1]);
-  std::promise<void> begun;
-  if (counted == Lifetime::kFromStart) begun.set_value();
-  std::thread killer([child, lifetime, wait_for = begun.get_future()] {
-    wait_for.wait();
+  std::vector<Acknowledged> acknowledged;
+  const auto read_one = [&] {
+    Acknowledged line;
+    if (read(ends[0], &line, sizeof line) != sizeof line) return false;
+    acknowledged.push_back(line);
+    return true;
+  };
+  if (counted == Lifetime::kFromFirstAcknowledgement) CHECK(read_one());
+  std::thread killer([child, lifetime] {
     std::this_thread::sleep_for(lifetime);
     kill(child, SIGKILL);
     count_fault(Fault::kKilledProcess);
   });
-  std::vector<Acknowledged> acknowledged;
-  Acknowledged line;
-  while (read(ends[0], &line, sizeof line) == sizeof line) {
-    if (acknowledged.empty() && counted == Lifetime::kFromFirstAcknowledgement) begun.set_value();
-    acknowledged.push_back(line);
+  while (read_one()) {
   }
-  if (acknowledged.empty() && counted == Lifetime::kFromFirstAcknowledgement) begun.set_value();
   close(ends[0]);
   killer.join();
   int status = 0;
