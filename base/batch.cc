@@ -1,5 +1,6 @@
 #include "base/batch.h"
 
+#include <array>
 #include <string>
 #include <utility>
 
@@ -10,7 +11,7 @@ namespace hdb {
 namespace {
 
 constexpr std::size_t kSectionHeaderBytes = 8;
-constexpr std::uint16_t kSectionVersion = 1;  // of both kinds written now
+constexpr std::uint16_t kSectionVersion = 1;  // of every kind written now
 constexpr std::size_t kStoredKeyBytesMax = kKeyspacePrefixBytes + kKeyBytesMax;
 static_assert(kStoredKeyBytesMax <= UINT16_MAX);
 
@@ -42,19 +43,25 @@ std::size_t change_bytes(const KeyValueChange& change) noexcept {
   return kChangeHeaderBytes + kKeyspacePrefixBytes + change.key.size() + (change.value ? change.value->size() : 0);
 }
 
-// Bytes of the two sections without their headers, and of the whole batch.
+// Bytes of the sections without their headers, 0 for one that is not there, and of the whole batch.
 struct BatchSizes {
   std::size_t events = 0;
+  std::size_t leaf_hashes = 0;
   std::size_t changes = 0;
   std::size_t batch = 0;
 };
 
-BatchSizes sizes_of(std::span<const Event> events, std::span<const KeyValueChange> changes) noexcept {
+BatchSizes sizes_of(std::span<const Event> events, std::span<const KeyValueChange> changes,
+                    bool with_leaf_hashes) noexcept {
   BatchSizes sizes;
   for (const Event& event : events) sizes.events += record_bytes(event);
+  if (with_leaf_hashes) sizes.leaf_hashes = events.size() * sizeof(LeafHash);
   for (const KeyValueChange& change : changes) sizes.changes += change_bytes(change);
-  const std::size_t section_headers = ((events.empty() ? 0u : 1u) + (changes.empty() ? 0u : 1u)) * kSectionHeaderBytes;
-  sizes.batch = round_up_to_8(kBatchHeaderBytes + section_headers + sizes.events + sizes.changes);
+  std::size_t bytes = kBatchHeaderBytes;
+  for (const std::size_t section : {sizes.events, sizes.leaf_hashes, sizes.changes}) {
+    if (section != 0) bytes += kSectionHeaderBytes + section;
+  }
+  sizes.batch = round_up_to_8(bytes);
   return sizes;
 }
 
@@ -66,6 +73,26 @@ std::byte* put_section_header(std::byte* at, SectionKind kind, std::size_t bytes
 std::byte* put_bytes(std::byte* at, ByteView bytes) noexcept {
   if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
   return at + bytes.size();
+}
+
+std::byte* put_events(std::byte* at, std::span<const Event> events, const RecordStamp& stamp) noexcept {
+  for (const Event& event : events) {
+    encode_record(event, stamp, at);
+    at += load<std::uint32_t>(at);
+  }
+  return at;
+}
+
+// Of the records that begin at `record`.
+std::byte* put_leaf_hashes(std::byte* at, const std::byte* record, std::size_t count) {
+  LeafHasher hasher;
+  for (; count > 0; --count) {
+    const ByteView bytes(record, load<std::uint32_t>(record));
+    store(at, hasher.hash(RecordView::trusted(bytes)));
+    at += sizeof(LeafHash);
+    record += bytes.size();
+  }
+  return at;
 }
 
 std::byte* put_change(std::byte* at, const KeyValueChange& change) noexcept {
@@ -81,6 +108,12 @@ std::byte* put_change(std::byte* at, const KeyValueChange& change) noexcept {
 
 Status damaged_batch(std::size_t offset, const std::string& what) {
   return Status::corruption("batch, byte " + std::to_string(offset) + ": " + what);
+}
+
+Status unknown_section(std::size_t offset, const SectionHeader& section) {
+  return Status::unsupported("batch, byte " + std::to_string(offset) + ": section of kind " +
+                             std::to_string(static_cast<unsigned>(section.kind)) + " version " +
+                             std::to_string(section.version) + " is not known to this build; use a newer one");
 }
 
 // Of a batch's header, and that it says as many bytes as there are.
@@ -176,7 +209,7 @@ EncodedBatch EncodedBatch::view_of(ByteView batch, std::shared_ptr<void> owner) 
   return shared;
 }
 
-Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes) {
+Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes, bool with_leaf_hashes) {
   const std::size_t items = events.size() + changes.size();
   if (items == 0) return Status::invalid_argument("the batch is empty; append at least one event or change");
   if (items > kBatchItemsMax) {
@@ -197,7 +230,7 @@ Status validate_batch(std::span<const Event> events, std::span<const KeyValueCha
     const std::size_t value_bytes = changes[i].value ? changes[i].value->size() : 0;
     if (value_bytes > kValueBytesMax) return over_limit("value", value_bytes, kValueBytesMax);
   }
-  const std::size_t bytes = sizes_of(events, changes).batch;
+  const std::size_t bytes = sizes_of(events, changes, with_leaf_hashes).batch;
   if (bytes > kBatchBytesMax) {
     return Status::invalid_argument("the batch takes " + std::to_string(bytes) + " bytes; at most " +
                                     std::to_string(kBatchBytesMax) + " are allowed, append it in parts");
@@ -206,8 +239,8 @@ Status validate_batch(std::span<const Event> events, std::span<const KeyValueCha
 }
 
 EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
-                          const RecordStamp& stamp, BatchMemory* memory) {
-  const BatchSizes sizes = sizes_of(events, changes);
+                          const BatchStamp& stamp, BatchMemory* memory) {
+  const BatchSizes sizes = sizes_of(events, changes, stamp.with_leaf_hashes);
   EncodedBatch batch;
   std::byte* const begin = batch.allocate(sizes.batch, memory);
   batch.event_count_ = static_cast<std::uint32_t>(events.size());
@@ -219,9 +252,12 @@ EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValu
   if (!events.empty()) {
     ++sections;
     at = put_section_header(at, SectionKind::kEvents, sizes.events);
-    for (const Event& event : events) {
-      encode_record(event, stamp, at);
-      at += load<std::uint32_t>(at);
+    const std::byte* const records = at;
+    at = put_events(at, events, stamp.record);
+    if (stamp.with_leaf_hashes) {
+      ++sections;
+      at = put_section_header(at, SectionKind::kLeafHashes, sizes.leaf_hashes);
+      at = put_leaf_hashes(at, records, events.size());
     }
   }
   if (!changes.empty()) {
@@ -254,33 +290,38 @@ Result<BatchView> BatchView::decode_checked(ByteView bytes) {
 
   BatchView view(bytes);
   Cursor cursor(bytes.subspan(kBatchHeaderBytes));
-  bool has_events = false;
-  bool has_changes = false;
+  std::array<bool, 4> is_seen{};  // by SectionKind
   for (std::uint16_t left = header.section_count; left > 0; --left) {
     const std::size_t section_at = kBatchHeaderBytes + cursor.offset();
     const auto section = HDB_TRY(cursor.fixed<SectionHeader>());
-    const bool is_events = section.kind == SectionKind::kEvents;
-    if ((!is_events && section.kind != SectionKind::kKeyValues) || section.version != kSectionVersion) {
-      return Status::unsupported("batch, byte " + std::to_string(section_at) + ": section of kind " +
-                                 std::to_string(static_cast<unsigned>(section.kind)) + " version " +
-                                 std::to_string(section.version) + " is not known to this build; use a newer one");
-    }
-    bool& is_seen = is_events ? has_events : has_changes;
-    if (is_seen) return damaged_batch(section_at, "a section comes twice");
-    is_seen = true;
+    const std::size_t content_at = section_at + kSectionHeaderBytes;
+    const auto kind = static_cast<std::size_t>(section.kind);
+    if (kind >= is_seen.size() || section.version != kSectionVersion) return unknown_section(section_at, section);
+    if (std::exchange(is_seen[kind], true)) return damaged_batch(section_at, "a section comes twice");
     const ByteView content = HDB_TRY(cursor.bytes(section.bytes));
     Cursor items(content);
-    const std::size_t content_at = section_at + kSectionHeaderBytes;
-    if (is_events) {
-      HDB_TRY(check_events(items, content_at, header.event_count));
-      view.events_ = content;
-    } else {
-      HDB_TRY(check_changes(items, content_at, header.change_count));
-      view.changes_ = content;
+    switch (section.kind) {
+      case SectionKind::kEvents:
+        HDB_TRY(check_events(items, content_at, header.event_count));
+        view.events_ = content;
+        break;
+      case SectionKind::kLeafHashes:
+        HDB_TRY(items.bytes(std::size_t{header.event_count} * sizeof(LeafHash)));
+        view.leaf_hashes_ = content;
+        break;
+      case SectionKind::kKeyValues:
+        HDB_TRY(check_changes(items, content_at, header.change_count));
+        view.changes_ = content;
+        break;
+      default:
+        return unknown_section(section_at, section);
     }
     if (!items.at_end()) return damaged_batch(content_at + items.offset(), "a section goes on after its last item");
   }
-  if (has_events != (header.event_count > 0) || has_changes != (header.change_count > 0)) {
+  const auto has = [&is_seen](SectionKind kind) { return is_seen[static_cast<std::size_t>(kind)]; };
+  if (has(SectionKind::kEvents) != (header.event_count > 0) ||
+      has(SectionKind::kKeyValues) != (header.change_count > 0) ||
+      (has(SectionKind::kLeafHashes) && header.event_count == 0)) {
     return damaged_batch(12, "the counts do not fit the sections");
   }
   if (cursor.rest().size() >= 8)
@@ -295,10 +336,28 @@ BatchView BatchView::trusted(ByteView bytes) noexcept {
   for (std::uint16_t left = header.section_count; left > 0; --left) {
     const auto section = load<SectionHeader>(at);
     at += kSectionHeaderBytes;
-    (section.kind == SectionKind::kEvents ? view.events_ : view.changes_) = {at, section.bytes};
+    const ByteView content(at, section.bytes);
+    if (section.kind == SectionKind::kEvents) view.events_ = content;
+    if (section.kind == SectionKind::kLeafHashes) view.leaf_hashes_ = content;
+    if (section.kind == SectionKind::kKeyValues) view.changes_ = content;
     at += section.bytes;
   }
   return view;
+}
+
+Status check_leaf_hashes(const BatchView& batch) {
+  if (!batch.has_leaf_hashes()) return {};
+  LeafHasher hasher;
+  Status status;
+  std::size_t index = 0;
+  batch.for_each_record([&](const RecordView& record) {
+    if (hasher.hash(record) != batch.leaf_hash(index) && status.ok()) {
+      status = Status::corruption("events[" + std::to_string(index) +
+                                  "] is not the event that its leaf hash was made of: one of the two was changed");
+    }
+    ++index;
+  });
+  return status;
 }
 
 }  // namespace hdb

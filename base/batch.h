@@ -14,8 +14,8 @@
 //   SectionKind     version  bytes
 //   kEvents         1        event_count records (base/record.h), one after the other
 //   kKeyValues      1        change_count times {u32 value_bytes, u16 key_bytes, u8 EntryKind, u8 zero, key, value}
-//   kLeafHashes     -        place of the Merkle leaf hashes of the events
-//   kVectors        -        place of the events' vectors
+//   kLeafHashes     1        event_count leaf hashes of 32 bytes (base/leaf.h); only with kEvents, and not in every
+//   batch kVectors        -        place of the events' vectors
 //
 // where a key is as stored, with its keyspace's number in front.
 //
@@ -32,6 +32,7 @@
 #include "base/batch_memory.h"
 #include "base/bytes.h"
 #include "base/entry_iterator.h"
+#include "base/leaf.h"
 #include "base/record.h"
 
 namespace hdb {
@@ -50,8 +51,14 @@ inline constexpr std::size_t kValueBytesMax = 16u << 20;
 enum class SectionKind : std::uint16_t {  // on disk: append, never renumber
   kEvents = 1,
   kKeyValues = 2,
-  kLeafHashes = 3,  // reserved
-  kVectors = 4,     // reserved
+  kLeafHashes = 3,
+  kVectors = 4,  // reserved
+};
+
+// What an encoder adds to a caller's batch.
+struct BatchStamp {
+  RecordStamp record{};
+  bool with_leaf_hashes = false;
 };
 
 // An encoded batch that owns its bytes; they do not move when it does, and it is empty then. Single-owner.
@@ -79,7 +86,7 @@ class EncodedBatch {
   static EncodedBatch view_of(ByteView batch, std::shared_ptr<void> owner) noexcept;
 
  private:
-  friend EncodedBatch encode_batch(std::span<const Event>, std::span<const KeyValueChange>, const RecordStamp&,
+  friend EncodedBatch encode_batch(std::span<const Event>, std::span<const KeyValueChange>, const BatchStamp&,
                                    BatchMemory*);
   std::byte* allocate(std::size_t bytes, BatchMemory* memory);
   void swap(EncodedBatch& other) noexcept;
@@ -93,12 +100,14 @@ class EncodedBatch {
   std::uint32_t change_count_ = 0;
 };
 
-// kInvalidArgument names the item and the limit it is over. An empty batch is over one too.
-Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes);
+// kInvalidArgument names the item and the limit it is over. An empty batch is over one too. `with_leaf_hashes` as it
+// will be encoded.
+Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
+                      bool with_leaf_hashes = false);
 
 // Encodes a batch that validate_batch accepts, a large one in `memory` if that is given. Throws std::bad_alloc.
 EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
-                          const RecordStamp& stamp, BatchMemory* memory = nullptr);
+                          const BatchStamp& stamp, BatchMemory* memory = nullptr);
 
 // A checked view of an encoded batch. Immutable; the bytes must outlive it.
 class BatchView {
@@ -141,6 +150,12 @@ class BatchView {
   std::size_t event_bytes() const noexcept { return events_.size(); }
   std::size_t change_bytes() const noexcept { return changes_.size(); }
 
+  bool has_leaf_hashes() const noexcept { return !leaf_hashes_.empty(); }
+  // Of event `index`; only if it has them.
+  LeafHash leaf_hash(std::size_t index) const noexcept {
+    return load<LeafHash>(leaf_hashes_.data() + index * sizeof(LeafHash));
+  }
+
   // Calls visit(RecordView) for each event in order.
   template <typename Visit>
   void for_each_record(Visit visit) const {
@@ -175,6 +190,10 @@ class BatchView {
   ByteView bytes_;
   ByteView events_;   // the bytes of section kEvents
   ByteView changes_;  // the bytes of section kKeyValues
+  ByteView leaf_hashes_;
 };
+
+// kCorruption unless the batch's leaf hashes, if it has any, are those of its events. As costly as making them.
+Status check_leaf_hashes(const BatchView& batch);
 
 }  // namespace hdb

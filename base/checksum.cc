@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 #include <new>
+#include <string_view>
 
 namespace hdb {
 
@@ -34,6 +35,17 @@ std::string hex(std::uint64_t value) {
   std::array<char, 17> text;
   std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
   return text.data();
+}
+
+std::string hex(ByteView bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const std::byte byte : bytes) {
+    text += kDigits[std::to_integer<unsigned>(byte) >> 4];
+    text += kDigits[std::to_integer<unsigned>(byte) & 15];
+  }
+  return text;
 }
 
 }  // namespace hdb

@@ -19,5 +19,7 @@ std::uint64_t seed_of(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcep
 
 // "9f3a01c2000000ff": how messages show a checksum.
 std::string hex(std::uint64_t value);
+// Two digits for each byte, in their order.
+std::string hex(ByteView bytes);
 
 }  // namespace hdb

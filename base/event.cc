@@ -1,10 +1,9 @@
 // What the public headers event.h and status.h declare and do not define inline.
 #include <hdb/event.h>
 
-#include <openssl/evp.h>
-
 #include "base/bytes.h"
 #include "base/record.h"
+#include "base/sha256.h"
 
 namespace hdb {
 
@@ -22,14 +21,6 @@ constexpr bool is_dash_place(std::size_t index) noexcept {
   return index == 8 || index == 13 || index == 18 || index == 23;
 }
 constexpr std::size_t kUuidCharacters = 36;
-
-std::array<std::uint8_t, 32> sha256(ByteView bytes) {
-  static EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // fetching costs more than a short hash
-  HDB_CHECK(algorithm != nullptr);
-  std::array<std::uint8_t, 32> digest;
-  HDB_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, algorithm, nullptr) == 1);
-  return digest;
-}
 
 RecordView view_of(ByteView record) noexcept {
   return RecordView::trusted(record);

@@ -75,7 +75,7 @@ Status Store::check_batch(const Batch& batch) const {
                                     std::to_string(static_cast<unsigned>(*batch.durability)) +
                                     "; it is kNone, kInterval or kSync");
   }
-  HDB_TRY(validate_batch(batch.events, batch.changes));
+  HDB_TRY(validate_batch(batch.events, batch.changes, options_.leaf_hashes));
   for (std::size_t index = 0; index < batch.events.size(); ++index) {
     const Status status = check_metadata(batch.events[index].metadata);
     if (!status.ok()) return status.in_context("events[" + std::to_string(index) + "]");
@@ -92,7 +92,8 @@ Status Store::prepare(const Batch& batch, Appending& appending) {
   appending.is_in_store = fresh.events.empty() && batch.changes.empty();
   if (appending.is_in_store) return {};
   appending.duplicates.reserve(appending.duplicates.size() + appending.twins.size());
-  pending.batch = encode_batch(fresh.events, batch.changes, {clock_.wall(), id_random_}, &batch_memory_);
+  const BatchStamp stamp{{clock_.wall(), id_random_}, options_.leaf_hashes};
+  pending.batch = encode_batch(fresh.events, batch.changes, stamp, &batch_memory_);
   pending.ids = appending.ids;
   return wait_for_room(weight_of(pending.batch));
 }

@@ -22,7 +22,7 @@ constexpr std::uint64_t GiB = 1ull << 30;
 constexpr std::uint64_t TiB = 1ull << 40;
 
 using Member = std::variant<std::uint32_t Options::*, std::uint64_t Options::*, Durability Options::*,
-                            Compression Options::*, FileWrites Options::*, LogWrites Options::*>;
+                            Compression Options::*, FileWrites Options::*, LogWrites Options::*, bool Options::*>;
 
 enum class Unit : std::uint8_t { kCount, kBytes, kChoice };
 
@@ -43,6 +43,7 @@ constexpr OptionField kFields[] = {
     {"log_bytes_max", &Options::log_bytes_max, Unit::kBytes, 1 * MiB, 1 * TiB},
     {"log_segment_bytes", &Options::log_segment_bytes, Unit::kBytes, 256 * KiB, 4 * GiB},
     {"log_writes", &Options::log_writes, Unit::kChoice, 0, 2},
+    {"leaf_hashes", &Options::leaf_hashes, Unit::kChoice, 0, 1},
     {"block_cache_bytes", &Options::block_cache_bytes, Unit::kBytes, 1 * MiB, 1 * TiB},
     {"open_tables_max", &Options::open_tables_max, Unit::kCount, 16, 1'000'000},
     {"block_bytes", &Options::block_bytes, Unit::kBytes, 1 * KiB, 4 * MiB},
@@ -66,12 +67,14 @@ constexpr std::uint64_t kFileBytesMax = 1 * MiB;  // of a configuration file
 constexpr std::array<std::string_view, 3> kDurabilities = {"none", "interval", "sync"};
 constexpr std::array<std::string_view, 2> kCompressions = {"none", "zstd"};
 constexpr std::array<std::string_view, 2> kFileWrites = {"cached", "direct"};
+constexpr std::array<std::string_view, 2> kSwitch = {"off", "on"};
 constexpr std::array<std::string_view, 3> kLogWrites = {"auto", "pwrite", "io_uring"};
 
 std::span<const std::string_view> words_of(const OptionField& field) noexcept {
   if (std::holds_alternative<Durability Options::*>(field.member)) return kDurabilities;
   if (std::holds_alternative<FileWrites Options::*>(field.member)) return kFileWrites;
   if (std::holds_alternative<LogWrites Options::*>(field.member)) return kLogWrites;
+  if (std::holds_alternative<bool Options::*>(field.member)) return kSwitch;
   return kCompressions;
 }
 

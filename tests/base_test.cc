@@ -302,7 +302,8 @@ TEST_CASE("a batch gives back its events and changes in order") {
                          i % 3 == 2 ? std::nullopt : std::optional<ByteView>(values[i])});
     }
     REQUIRE(validate_batch(events, changes).ok());
-    const EncodedBatch batch = encode_batch(events, changes, kStamp);
+    const bool with_leaf_hashes = random() % 2 == 0;
+    const EncodedBatch batch = encode_batch(events, changes, {kStamp, with_leaf_hashes});
     CHECK(batch.event_count() == events.size());
     CHECK(batch.change_count() == changes.size());
     CHECK(batch.bytes().size() % 8 == 0);
@@ -312,6 +313,8 @@ TEST_CASE("a batch gives back its events and changes in order") {
     REQUIRE_MESSAGE(decoded.ok(), decoded.status().message());
     for (const BatchView& view : {decoded.value(), BatchView::trusted(batch.bytes())}) {
       CHECK(view.sequence_count() == events.size() + changes.size());
+      CHECK(view.has_leaf_hashes() == (with_leaf_hashes && !events.empty()));
+      CHECK(check_leaf_hashes(view).ok());
       std::size_t event = 0;
       view.for_each_record([&](const RecordView& record) { check_record(*given[event++], record); });
       CHECK(event == events.size());
@@ -332,7 +335,7 @@ TEST_CASE("no single changed byte of a batch goes unseen") {
   Random random(7);
   const RandomEvent given(random);
   const KeyValueChange change{Keyspace(1), as_bytes("key"), as_bytes("value")};
-  const EncodedBatch batch = encode_batch({&given.event, 1}, {&change, 1}, kStamp);
+  const EncodedBatch batch = encode_batch({&given.event, 1}, {&change, 1}, {kStamp, true});
   Buffer bytes(batch.bytes().begin(), batch.bytes().end());
   REQUIRE(BatchView::decode(bytes).ok());
   std::size_t unseen = 0;
@@ -360,7 +363,7 @@ TEST_CASE("damaged batches with a right checksum are refused or read within thei
     const RandomEvent given(random);
     const std::array<KeyValueChange, 2> changes = {KeyValueChange{Keyspace(1), as_bytes("key"), as_bytes("value")},
                                                    KeyValueChange{Keyspace(2), as_bytes("gone"), std::nullopt}};
-    const EncodedBatch batch = encode_batch({&given.event, 1}, changes, kStamp);
+    const EncodedBatch batch = encode_batch({&given.event, 1}, changes, {kStamp, seed % 2 == 0});
     for (int round = 0; round < 200; ++round) {
       Buffer damaged = mutated(random, batch.bytes());
       damaged.resize(std::max<std::size_t>(damaged.size(), kBatchHeaderBytes) & ~std::size_t{7});
@@ -453,9 +456,9 @@ TEST_CASE(
     CAPTURE(bytes);
     const std::string value(bytes, 'v');
     const KeyValueChange change{Keyspace(3), as_bytes("key"), as_bytes(value)};
-    const EncodedBatch plain = encode_batch({}, {&change, 1}, kStamp);
+    const EncodedBatch plain = encode_batch({}, {&change, 1}, {kStamp});
     CHECK(plain.block().empty());
-    const EncodedBatch batch = encode_batch({}, {&change, 1}, kStamp, &memory);
+    const EncodedBatch batch = encode_batch({}, {&change, 1}, {kStamp}, &memory);
     CHECK(equal_bytes(batch.bytes(), plain.bytes()));
     const EncodedBatch view = EncodedBatch::view_of(plain.bytes(), nullptr);
     CHECK(view.bytes().data() == plain.bytes().data());

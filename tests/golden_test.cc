@@ -2,14 +2,17 @@
 // shows as a diff of these files, and bumps a version. HDB_UPDATE_GOLDEN=1 rewrites them.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "base/checksum.h"
 #include "tests/support/memory_env.h"
 #include "tests/support/test_store.h"
 #include "tools/dump/dump.h"
+#include "wal/format.h"
 
 namespace hdb::test {
 
@@ -69,6 +72,7 @@ TEST_CASE("every file kind dumps as its golden text") {
   MemoryEnv env;
   Options options = presets::durable();
   options.compression = Compression::kNone;
+  options.leaf_hashes = true;
   {
     const TestStore store = open_store(env, "store", options, 1).value();
     write_events(store);
@@ -132,6 +136,44 @@ TEST_CASE("verify of a sound store counts its files and no errors, and a flipped
     }
   }
   CHECK(errors() == 0);
+}
+
+TEST_CASE("verify finds an event of the log that was edited with every checksum made right, if leaf hashes are on") {
+  for (const bool with_leaf_hashes : {true, false}) {
+    CAPTURE(with_leaf_hashes);
+    MemoryEnv env;
+    Options options = presets::durable();
+    options.leaf_hashes = with_leaf_hashes;
+    const TestStore store = open_store(env, "store", options, 1).value();
+    write_events(store);
+    const std::string path = only_file(env, "store/wal");
+    Buffer log = read_file(env, path, 1u << 20).value();
+    const auto segment = wal::decode_segment_header(bytes_of(log), path).value();
+    constexpr std::uint64_t kGroup = wal::kBlockBytes;  // synced groups begin at a block
+    const auto header = load<wal::GroupHeader>(&log[kGroup]);
+    REQUIRE(header.batch_count == 1);
+    const MutableBytes batch =
+        MutableBytes(log).subspan(kGroup + wal::kGroupHeaderBytes, header.group_bytes - wal::kGroupHeaderBytes);
+    const std::size_t payload = as_text(batch).find("a line of a log");
+    REQUIRE(payload != std::string_view::npos);
+    batch[payload] = std::byte{'A'};
+    hdb::store(batch.data(), checksum64(batch.subspan(8)));
+    const ByteView batches[] = {batch};
+    Buffer scratch;
+    const auto sealed = wal::encode_group_header(
+        header, batches, {wal::log_key_of(segment.store_id), {segment.segment, kGroup}}, scratch);
+    std::copy(sealed.begin(), sealed.end(), log.begin() + kGroup);
+    REQUIRE(replace_file(env, path, bytes_of(log)).ok());
+
+    std::string text;
+    const auto result = dump::verify_store(env, "store", [&text](std::string_view line) { (text += line) += '\n'; });
+    REQUIRE_MESSAGE(result.ok(), result.status().message());
+    CAPTURE(text);
+    CHECK(result->errors == (with_leaf_hashes ? 1 : 0));
+    CHECK((text.find("the group at offset 4096, batch 0: events[1] is not") != std::string::npos) == with_leaf_hashes);
+    const Status dumped = dump::dump_file(env, path, {}, [](std::string_view) {});
+    CHECK(dumped.ok() == !with_leaf_hashes);
+  }
 }
 
 }  // namespace hdb::test

@@ -169,7 +169,7 @@ std::vector<Decoder> all_decoders() {
   std::vector<Event> events;
   for (const OwnedEvent& event : owned) events.push_back(event.view());
   const KeyValueChange change{Keyspace(1), as_bytes("a key"), as_bytes("a value")};
-  const EncodedBatch batch = encode_batch(events, {&change, 1}, {Timestamp{}, 1});
+  const EncodedBatch batch = encode_batch(events, {&change, 1}, {{Timestamp{}, 1}});
 
   sstable::BlockBuilder sorted(4);
   for (int key = 0; key < 20; ++key) sorted.add(as_bytes("key" + std::to_string(100 + key)), as_bytes("value"));

@@ -52,7 +52,7 @@ struct Changes {
       if (change.value) view.value = as_bytes(*change.value);
       views.push_back(view);
     }
-    return encode_batch({}, views, RecordStamp{});
+    return encode_batch({}, views, {});
   }
   void add_to(Model& model, std::uint64_t first_sequence) const {
     for (const Change& change : changes) {
@@ -290,7 +290,7 @@ EncodedBatch encode_events(std::span<const OwnedEvent> events) {
     view.payload = as_bytes(events[i].payload);
     views.push_back(view);
   }
-  return encode_batch(views, {}, RecordStamp{});
+  return encode_batch(views, {}, {});
 }
 
 // Adds batches of `events` from `first` until all are in.

@@ -92,6 +92,7 @@ Options random_options(std::mt19937_64& random) {
   options.level0_stop_trigger = options.level0_compaction_trigger + 2 + static_cast<std::uint32_t>(random() % 20);
   options.level_size_ratio = static_cast<std::uint32_t>(2 + random() % 9);
   options.background_threads = static_cast<std::uint32_t>(1 + random() % 4);
+  options.leaf_hashes = random() % 2 == 0;
   return options;
 }
 

@@ -105,6 +105,7 @@ void on_each_log(const std::function<void(const Options& options)>& promise) {
   }
   SUBCASE("log written by a ring") {
     options.log_writes = LogWrites::kIoUring;
+    options.leaf_hashes = true;
     promise(options);
   }
 }

@@ -271,7 +271,7 @@ TEST_CASE("a file that claims positions beyond belief is left out and named, and
   const std::uint64_t end = wal::round_up(log.size(), wal::kBlockBytes);
   log.resize(end);
   const Event event{.type = "t"};
-  const EncodedBatch batch = encode_batch({&event, 1}, {}, {Timestamp{}, 1});
+  const EncodedBatch batch = encode_batch({&event, 1}, {}, {{Timestamp{}, 1}});
   wal::GroupHeader header{};
   header.epoch = begin.epoch;
   header.first_sequence = SequenceNumber(2 * kClaimed);

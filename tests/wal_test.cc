@@ -227,7 +227,7 @@ TEST_CASE("a group larger than a segment gets one to its size") {
   Event event;
   event.type = "raw";
   event.payload = as_bytes(payload);
-  const EncodedBatch batch = encode_batch({&event, 1}, {}, RecordStamp{});
+  const EncodedBatch batch = encode_batch({&event, 1}, {}, {});
   REQUIRE(log.append({Buffer(batch.bytes().begin(), batch.bytes().end())}, true).ok());
   REQUIRE(log.append_random(random, true, 100).ok());
   CHECK(log.writer->end().segment == SegmentNumber(3));

@@ -169,11 +169,13 @@ void check_batch(const BatchView& batch) {
                        change.kind == EntryKind::kPut ? std::optional(change.value) : std::nullopt});
   });
   HDB_CHECK(events.size() == batch.event_count() && changes.size() == batch.change_count());
+  (void)check_leaf_hashes(batch);
   HDB_CHECK(equal_bytes(EncodedBatch::view_of(batch.bytes(), nullptr).bytes(), batch.bytes()));
   if (events.empty() && changes.empty()) return;
-  const EncodedBatch again = encode_batch(events, changes, {Timestamp{}, 0});
+  const EncodedBatch again = encode_batch(events, changes, {{Timestamp{}, 0}, batch.has_leaf_hashes()});
   const auto decoded = BatchView::decode(again.bytes());
   HDB_CHECK(decoded.ok());
+  HDB_CHECK(check_leaf_hashes(decoded.value()).ok());
   HDB_CHECK(decoded->event_count() == batch.event_count() && decoded->change_count() == batch.change_count());
   HDB_CHECK(again.bytes().size() <= batch.bytes().size());
   std::size_t index = 0;
@@ -195,7 +197,7 @@ bool run_batch(ByteView input) {
 }
 
 std::vector<Buffer> batch_seeds() {
-  return {sample_batch(0, 1), sample_batch(2, 3), sample_batch(3, 0)};
+  return {sample_batch(0, 1), sample_batch(2, 3), sample_batch(3, 0), sample_batch(5, 1, true)};
 }
 
 bool run_postings(ByteView input) {

@@ -49,7 +49,7 @@ Buffer sample_record(std::size_t index) {
   return record;
 }
 
-Buffer sample_batch(std::size_t events, std::size_t changes) {
+Buffer sample_batch(std::size_t events, std::size_t changes, bool with_leaf_hashes) {
   std::vector<Event> event_list;
   for (std::size_t index = 0; index < events; ++index) event_list.push_back(sample_event(index));
   const std::string keys = "keys of a batch";
@@ -59,7 +59,7 @@ Buffer sample_batch(std::size_t events, std::size_t changes) {
                            as_bytes(std::string_view(keys).substr(0, 3 + index)),
                            index % 3 == 1 ? std::nullopt : std::optional(as_bytes("value"))});
   }
-  const EncodedBatch batch = encode_batch(event_list, change_list, kStamp);
+  const EncodedBatch batch = encode_batch(event_list, change_list, {kStamp, with_leaf_hashes});
   return Buffer(batch.bytes().begin(), batch.bytes().end());
 }
 

@@ -14,7 +14,7 @@ inline constexpr std::size_t kSampleEvents = 5;
 Buffer sample_record(std::size_t index);
 
 // The first `events` sample events and as many changes: at least one of either.
-Buffer sample_batch(std::size_t events, std::size_t changes);
+Buffer sample_batch(std::size_t events, std::size_t changes, bool with_leaf_hashes = false);
 
 inline constexpr const char* kSampleStore = "store";
 

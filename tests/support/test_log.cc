@@ -19,7 +19,7 @@ Buffer random_batch(std::mt19937_64& random, std::size_t payload_bytes_max) {
   }
   std::vector<KeyValueChange> changes(events.empty() ? 1 : random() % 2,
                                       KeyValueChange{Keyspace(7), as_bytes("key"), as_bytes(payload)});
-  const RecordStamp stamp{.encoded_at = Timestamp(std::chrono::seconds(5)), .id_random = 77};
+  const BatchStamp stamp{{.encoded_at = Timestamp(std::chrono::seconds(5)), .id_random = 77}};
   const EncodedBatch batch = encode_batch(events, changes, stamp);
   return Buffer(batch.bytes().begin(), batch.bytes().end());
 }

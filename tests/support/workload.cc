@@ -41,7 +41,9 @@ Workload::Workload(Env& env, std::uint64_t seed) : env_(env), seed_(seed), rando
 Status Workload::open(std::uint64_t seed) {
   store_.reset();
   is_closing_ = false;
-  store_ = HDB_TRY(open_store(env_, "store", workload_options(), seed));
+  Options options = workload_options();
+  options.leaf_hashes = seed % 2 == 0;  // batches with and without them in one log
+  store_ = HDB_TRY(open_store(env_, "store", options, seed));
   return {};
 }
 

@@ -188,9 +188,11 @@ Status Verification::check_log(const compaction::ManifestState* state) {
     return {};
   }
   const auto check_group = [this, state](const wal::Group& group) -> Status {
-    for (const BatchView& batch : group.batches) {
-      const Status known = compaction::check_keyspaces(*state, batch);
+    for (std::size_t index = 0; index < group.batches.size(); ++index) {
+      const Status known = compaction::check_keyspaces(*state, group.batches[index]);
       if (!known.ok()) return known.in_context(group.place(store_));
+      const Status hashes = check_leaf_hashes(group.batches[index]);
+      if (!hashes.ok()) return hashes.in_context(group.place(store_) + ", batch " + std::to_string(index));
     }
     return {};
   };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/batch.h"
+#include "base/checksum.h"
 #include "io/file_name.h"
 #include "tools/dump/dump.h"
 #include "wal/format.h"
@@ -66,6 +67,7 @@ class LogDump {
   void show_group_header(ByteView bytes, const wal::GroupHeader& header);
   void show_batch(std::uint64_t begin, ByteView bytes, std::size_t index);
   void show_events(std::uint64_t begin, ByteView bytes, std::uint32_t count);
+  void show_leaf_hashes(ByteView bytes);
   void show_changes(std::uint64_t begin, ByteView bytes, std::uint32_t count);
   void show_rest(std::uint64_t from, std::uint64_t to);
   void note_damage(Status damage) {
@@ -260,6 +262,10 @@ void LogDump::show_batch(std::uint64_t begin, ByteView bytes, std::size_t index)
     note_damage(batch.status().in_context(place(begin) + ", batch " + std::to_string(index)));
     return;
   }
+  if (const Status hashes = check_leaf_hashes(batch.value()); !hashes.ok()) {
+    out_.note("damage", hashes.message());
+    note_damage(hashes.in_context(place(begin) + ", batch " + std::to_string(index)));
+  }
   ByteView rest = bytes.subspan(kBatchHeaderBytes);
   const auto sections = load<std::uint16_t>(bytes.data() + 20);
   for (std::uint16_t left = sections; left > 0; --left) {
@@ -274,6 +280,8 @@ void LogDump::show_batch(std::uint64_t begin, ByteView bytes, std::size_t index)
     const std::uint64_t content_begin = section_begin + kSectionHeaderBytes;
     if (kind == static_cast<std::uint16_t>(SectionKind::kEvents)) {
       show_events(content_begin, content, batch->event_count());
+    } else if (kind == static_cast<std::uint16_t>(SectionKind::kLeafHashes)) {
+      show_leaf_hashes(content);
     } else {
       show_changes(content_begin, content, batch->change_count());
     }
@@ -291,6 +299,13 @@ void LogDump::show_events(std::uint64_t begin, ByteView bytes, std::uint32_t cou
     annotate_record(out_, record);
     begin += record.bytes().size();
     bytes = bytes.subspan(record.bytes().size());
+  }
+}
+
+void LogDump::show_leaf_hashes(ByteView bytes) {
+  for (std::size_t index = 0; index * sizeof(LeafHash) < bytes.size(); ++index) {
+    const ByteView hash = bytes.subspan(index * sizeof(LeafHash), sizeof(LeafHash));
+    out_.text(hash, "leaf hash " + std::to_string(index), hex(hash));
   }
 }
 
