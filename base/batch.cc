@@ -348,16 +348,17 @@ BatchView BatchView::trusted(ByteView bytes) noexcept {
 Status check_leaf_hashes(const BatchView& batch) {
   if (!batch.has_leaf_hashes()) return {};
   LeafHasher hasher;
-  Status status;
   std::size_t index = 0;
+  std::size_t first = 0;
+  std::size_t different = 0;
   batch.for_each_record([&](const RecordView& record) {
-    if (hasher.hash(record) != batch.leaf_hash(index) && status.ok()) {
-      status = Status::corruption("events[" + std::to_string(index) +
-                                  "] is not the event that its leaf hash was made of: one of the two was changed");
-    }
+    if (hasher.hash(record) != batch.leaf_hash(index) && different++ == 0) first = index;
     ++index;
   });
-  return status;
+  if (different == 0) return {};
+  return Status::corruption("events[" + std::to_string(first) + "]" +
+                            (different == 1 ? "" : " and " + std::to_string(different - 1) + " more") +
+                            " of the batch differ from their leaf hashes: the event or the hash was changed");
 }
 
 }  // namespace hdb

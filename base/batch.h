@@ -14,8 +14,8 @@
 //   SectionKind     version  bytes
 //   kEvents         1        event_count records (base/record.h), one after the other
 //   kKeyValues      1        change_count times {u32 value_bytes, u16 key_bytes, u8 EntryKind, u8 zero, key, value}
-//   kLeafHashes     1        event_count leaf hashes of 32 bytes (base/leaf.h); only with kEvents, and not in every
-//   batch kVectors        -        place of the events' vectors
+//   kLeafHashes     1        event_count times 32 bytes (base/leaf.h); may be left out
+//   kVectors        -        place of the events' vectors
 //
 // where a key is as stored, with its keyspace's number in front.
 //
@@ -100,10 +100,9 @@ class EncodedBatch {
   std::uint32_t change_count_ = 0;
 };
 
-// kInvalidArgument names the item and the limit it is over. An empty batch is over one too. `with_leaf_hashes` as it
-// will be encoded.
-Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
-                      bool with_leaf_hashes = false);
+// kInvalidArgument names the item and the limit it is over, of a batch that will be encoded with leaf hashes or
+// without. An empty batch is over one too.
+Status validate_batch(std::span<const Event> events, std::span<const KeyValueChange> changes, bool with_leaf_hashes);
 
 // Encodes a batch that validate_batch accepts, a large one in `memory` if that is given. Throws std::bad_alloc.
 EncodedBatch encode_batch(std::span<const Event> events, std::span<const KeyValueChange> changes,
@@ -193,7 +192,8 @@ class BatchView {
   ByteView leaf_hashes_;
 };
 
-// kCorruption unless the batch's leaf hashes, if it has any, are those of its events. As costly as making them.
+// kCorruption unless the batch's leaf hashes, if it has any, are those of its events: names the first that is not, and
+// how many are not. As costly as making them. Throws std::bad_alloc.
 Status check_leaf_hashes(const BatchView& batch);
 
 }  // namespace hdb

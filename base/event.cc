@@ -66,7 +66,7 @@ EventId EventId::from_name(std::string_view source, std::string_view text) {
     append_fixed(named, static_cast<std::uint64_t>(part.size()));
     append(named, as_bytes(part));
   }
-  const auto digest = sha256(bytes_of(named));
+  const auto digest = sha256({bytes_of(named)});
   std::array<std::uint8_t, 16> id;
   std::memcpy(id.data(), digest.data(), id.size());
   id[6] = static_cast<std::uint8_t>((id[6] & 0x0f) | 0x80);  // version 8

@@ -6,15 +6,23 @@ namespace {
 
 constexpr std::size_t kFieldHeaderBytes = 5;
 
-static_assert(static_cast<std::size_t>(LeafTag::kSchema) - static_cast<std::size_t>(LeafTag::kType) + 1 == kTextFields);
+struct TaggedText {
+  LeafTag tag;
+  TextField field;
+};
+constexpr std::array<TaggedText, kTextFields> kTexts = {{{LeafTag::kType, TextField::kType},
+                                                         {LeafTag::kEntity, TextField::kEntity},
+                                                         {LeafTag::kHost, TextField::kHost},
+                                                         {LeafTag::kStream, TextField::kStream},
+                                                         {LeafTag::kSource, TextField::kSource},
+                                                         {LeafTag::kCollector, TextField::kCollector},
+                                                         {LeafTag::kFormat, TextField::kFormat},
+                                                         {LeafTag::kContentType, TextField::kContentType},
+                                                         {LeafTag::kSchema, TextField::kSchema}}};
 
-constexpr LeafTag tag_of(TextField field) noexcept {
-  return static_cast<LeafTag>(static_cast<std::uint8_t>(LeafTag::kType) + static_cast<std::uint8_t>(field));
-}
-
-// At most this many are put in front of the payload's bytes.
+// At most this many are put in front of the payload's bytes. Time and id are in the record's header.
 std::size_t head_bytes_max(const RecordView& record) noexcept {
-  constexpr std::size_t kFieldsMax = 3 + kTextFields + kTagsMax + 2;
+  constexpr std::size_t kFieldsMax = 2 + kTextFields + kTagsMax + 2;
   return 2 + kFieldsMax * kFieldHeaderBytes + record.bytes().size() - record.payload().size();
 }
 
@@ -46,10 +54,7 @@ std::byte* put_head(std::byte* at, const RecordView& record) noexcept {
     const EventId id = record.id(0);
     at = put_field(at, LeafTag::kId, std::as_bytes(std::span(id.bytes())));
   }
-  for (std::size_t index = 0; index < kTextFields; ++index) {
-    const auto field = static_cast<TextField>(index);
-    at = put_text(at, tag_of(field), record.text(field));
-  }
+  for (const auto& [tag, field] : kTexts) at = put_text(at, tag, record.text(field));
   record.for_each_tag([&at](std::string_view tag) { at = put_field(at, LeafTag::kEventTag, as_bytes(tag)); });
   at = put_text(at, LeafTag::kMetadata, record.metadata());
   if (!record.payload().empty()) at = put_field_header(at, LeafTag::kPayload, record.payload().size());
@@ -62,9 +67,8 @@ LeafHash LeafHasher::hash(const RecordView& record) {
   HDB_CHECK(record.kind() == RecordKind::kEvent);
   if (const std::size_t bytes = head_bytes_max(record); head_.size() < bytes) head_.resize(bytes);
   const std::byte* const end = put_head(head_.data(), record);
-  sha256_.update(ByteView(head_.data(), end));
-  sha256_.update(record.payload());
-  return sha256_.finish();
+  HDB_CHECK(end <= head_.data() + head_.size());
+  return sha256({ByteView(head_.data(), end), record.payload()});
 }
 
 }  // namespace hdb

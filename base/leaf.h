@@ -8,7 +8,8 @@
 //   u8 version (1), then for each field that the event has, by ascending tag: {u8 LeafTag, u32 bytes, the bytes}
 //
 // Little-endian. Every event has exactly one of kTime and kAppendTime; an empty text, metadata or payload is left out.
-// tests/golden/leaves.py makes it without HDB.
+// tests/leaf_vectors.py makes it without HDB. An event without what a later tag stands for keeps
+// its leaf when that tag is added.
 #pragma once
 
 #include "base/record.h"
@@ -37,16 +38,16 @@ enum class LeafTag : std::uint8_t {  // hashed: append, never renumber
   kEventTag = 13,  // one for each of the event's tags, in their order
   kMetadata = 14,
   kPayload = 15,
+  kSalt = 16,  // reserved: bytes that keep an erased event from being guessed
 };
 
-// Of one event after the other, without memory taken for each. Single-owner.
+// Hashes events. Its memory grows to the largest of them, payloads apart. Single-owner.
 class LeafHasher {
  public:
-  // Throws std::bad_alloc. `record` is of an event: a lost one has no leaf.
+  // `record` is of an event: a lost one has no leaf. Throws std::bad_alloc.
   LeafHash hash(const RecordView& record);
 
  private:
-  Sha256 sha256_;
   Buffer head_;  // kLeafPrefix and the canonical leaf up to the payload's own bytes
 };
 

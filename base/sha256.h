@@ -3,32 +3,15 @@
 
 #include <array>
 #include <cstddef>
-#include <memory>
+#include <initializer_list>
 
 #include "base/bytes.h"
-
-struct evp_md_ctx_st;
 
 namespace hdb {
 
 using Sha256Digest = std::array<std::byte, 32>;
 
-// Throws std::bad_alloc.
-Sha256Digest sha256(ByteView message);
-
-// The hash of one message after the other, without memory taken for each. Single-owner.
-class Sha256 {
- public:
-  Sha256();  // throws std::bad_alloc
-
-  void update(ByteView bytes) noexcept;  // goes on with the message
-  Sha256Digest finish() noexcept;        // ends it; the next begins
-
- private:
-  struct Free {
-    void operator()(evp_md_ctx_st* context) const noexcept;
-  };
-  std::unique_ptr<evp_md_ctx_st, Free> context_;
-};
+// Of the parts, one after the other, as one message. Thread-safe; takes no memory.
+Sha256Digest sha256(std::initializer_list<ByteView> parts) noexcept;
 
 }  // namespace hdb

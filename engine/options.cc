@@ -189,6 +189,10 @@ Status set_from_toml(Options& options, std::string_view name, const toml::node& 
   const OptionField* const field = field_named(name);
   if (field == nullptr) return unknown_option(name);
   if (const auto* text = value.as_string()) return set_option(options, name, text->get());
+  if (const auto* const boolean = value.as_boolean();
+      boolean != nullptr && std::holds_alternative<bool Options::*>(field->member)) {
+    return set_option(options, name, kSwitch[boolean->get() ? 1 : 0]);
+  }
   const auto* const integer = value.as_integer();
   if (integer == nullptr || field->unit == Unit::kChoice) {
     return Status::invalid_argument("option " + std::string(name) + " takes " + what_it_takes(*field));

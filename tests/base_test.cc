@@ -301,8 +301,8 @@ TEST_CASE("a batch gives back its events and changes in order") {
       changes.push_back({Keyspace(static_cast<std::uint32_t>(i)), keys[i],
                          i % 3 == 2 ? std::nullopt : std::optional<ByteView>(values[i])});
     }
-    REQUIRE(validate_batch(events, changes).ok());
     const bool with_leaf_hashes = random() % 2 == 0;
+    REQUIRE(validate_batch(events, changes, with_leaf_hashes).ok());
     const EncodedBatch batch = encode_batch(events, changes, {kStamp, with_leaf_hashes});
     CHECK(batch.event_count() == events.size());
     CHECK(batch.change_count() == changes.size());
@@ -386,18 +386,18 @@ TEST_CASE("damaged batches with a right checksum are refused or read within thei
 }
 
 TEST_CASE("a batch over a limit is refused by the name of the item") {
-  CHECK(validate_batch({}, {}).code() == StatusCode::kInvalidArgument);
+  CHECK(validate_batch({}, {}, false).code() == StatusCode::kInvalidArgument);
   const Buffer key(kKeyBytesMax + 1);
   const std::array<KeyValueChange, 2> changes = {KeyValueChange{Keyspace(1), as_bytes("key"), std::nullopt},
                                                  KeyValueChange{Keyspace(1), key, std::nullopt}};
-  CHECK(validate_batch({}, {changes.data(), 1}).ok());
-  CHECK(validate_batch({}, changes).message().find("changes[1]") != std::string_view::npos);
+  CHECK(validate_batch({}, {changes.data(), 1}, false).ok());
+  CHECK(validate_batch({}, changes, false).message().find("changes[1]") != std::string_view::npos);
   const Buffer payload(kPayloadBytesMax);
   Event event;
   event.payload = payload;
   const std::vector<Event> events(17, event);  // 16 MiB each
-  CHECK(validate_batch({events.data(), 15}, {}).ok());
-  CHECK(validate_batch(events, {}).code() == StatusCode::kInvalidArgument);
+  CHECK(validate_batch({events.data(), 15}, {}, false).ok());
+  CHECK(validate_batch(events, {}, false).code() == StatusCode::kInvalidArgument);
 }
 
 namespace {

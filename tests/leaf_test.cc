@@ -37,11 +37,18 @@ std::string from_hex(std::string_view text) {
   return bytes;
 }
 
+std::string repeated(const std::string& text, std::int64_t times) {
+  std::string all;
+  for (; times > 0; --times) all += text;
+  return all;
+}
+
 // An event of the vectors' file, which its texts are views into.
 struct GivenEvent {
   Event event;
   RecordStamp stamp;
   std::vector<std::string_view> tags;
+  std::string metadata;
   std::string payload;
 
   explicit GivenEvent(simdjson::dom::object fields) {
@@ -71,8 +78,12 @@ struct GivenEvent {
     event.format = text("format");
     event.content_type = text("content_type");
     event.schema = text("schema");
-    event.metadata = text("metadata");
     payload = from_hex(text("payload"));
+    metadata = text("metadata");
+    std::int64_t times = 1;
+    if (fields["payload_times"].get(times) == simdjson::SUCCESS) payload = repeated(payload, times);
+    if (fields["metadata_times"].get(times) == simdjson::SUCCESS) metadata = repeated(metadata, times);
+    event.metadata = metadata;
     event.payload = as_bytes(payload);
   }
   GivenEvent(const GivenEvent&) = delete;
@@ -95,10 +106,10 @@ TEST_CASE("leaf hashes are those of the golden vectors, whatever was hashed befo
       const LeafHash hash = hasher.hash(RecordView::trusted(record));
       CHECK(as_text(hash) == from_hex(vector["leaf_hash"]));
       const std::string leaf = from_hex(vector["canonical_leaf"]);
-      CHECK(sha256(as_bytes(std::string(1, '\0') + leaf)) == hash);
+      if (!leaf.empty()) CHECK(sha256({as_bytes(std::string(1, '\0') + leaf)}) == hash);
       ++checked;
     }
-    CHECK(checked >= 8);
+    CHECK(checked >= 10);
   }
 }
 
@@ -197,26 +208,26 @@ TEST_CASE("a batch carries the leaf hash of each of its events, and an event tha
   CHECK(status.message().find("events[1]") != std::string_view::npos);
 }
 
-TEST_CASE("a batch whose leaf hashes do not fit its events is refused") {
+TEST_CASE("a batch whose leaf hashes do not fit its events is code_of") {
   const Event event{.type = "dns"};
   const EncodedBatch batch = encode_batch({&event, 1}, {}, {kStamp, true});
-  const auto refused = [](Buffer bytes) {
+  const auto code_of = [](Buffer bytes) {
     store(bytes.data(), checksum64(ByteView(bytes).subspan(8)));
     return BatchView::decode(bytes).status().code();
   };
   Buffer bytes(batch.bytes().begin(), batch.bytes().end());
-  REQUIRE(refused(bytes) == StatusCode::kOk);
+  REQUIRE(code_of(bytes) == StatusCode::kOk);
   // The section's header: u16 kind, u16 version, u32 bytes.
   const std::size_t section = kBatchHeaderBytes + 8 + record_bytes(event);
   REQUIRE(load<std::uint16_t>(&bytes[section]) == 3);
   for (const std::uint32_t size : {0u, 24u, 31u}) {
     Buffer shorter = bytes;
     store(&shorter[section + 4], size);
-    CHECK(refused(shorter) == StatusCode::kCorruption);
+    CHECK(code_of(shorter) == StatusCode::kCorruption);
   }
   Buffer newer = bytes;
   store(&newer[section + 2], std::uint16_t{2});
-  CHECK(refused(newer) == StatusCode::kUnsupported);
+  CHECK(code_of(newer) == StatusCode::kUnsupported);
 
   // Hashes of no events: the same section behind changes alone.
   const KeyValueChange change{Keyspace(1), as_bytes("key"), as_bytes("a value that is 32 bytes long...")};
@@ -231,7 +242,7 @@ TEST_CASE("a batch whose leaf hashes do not fit its events is refused") {
   store(&without[end + 4], std::uint32_t{0});
   store(&without[8], static_cast<std::uint32_t>(without.size()));
   store(&without[20], std::uint16_t{2});
-  CHECK(refused(without) == StatusCode::kCorruption);
+  CHECK(code_of(without) == StatusCode::kCorruption);
 }
 
 }  // namespace hdb

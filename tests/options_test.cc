@@ -115,6 +115,16 @@ TEST_CASE("every field of Options is an option") {
   CHECK(f2 == options.sync_interval_ms);
 }
 
+TEST_CASE("a switch takes on and off, and in a file true and false too") {
+  Options options;
+  CHECK(set_option(options, "leaf_hashes", "on").ok());
+  CHECK(options.leaf_hashes);
+  CHECK(has(set_option(options, "leaf_hashes", "yes").message(), "it takes one of \"off\" \"on\""));
+  CHECK(load_options(TemporaryFile("leaf_hashes = true\n").path()).value().leaf_hashes);
+  CHECK(!load_options(TemporaryFile("leaf_hashes = false\n").path()).value().leaf_hashes);
+  CHECK(!load_options(TemporaryFile("compression = true\n").path()).ok());
+}
+
 TEST_CASE("sizes take KiB, MiB and GiB, and nothing else") {
   Options options;
   CHECK(set_option(options, "memtable_bytes", "128MiB").ok());

@@ -129,6 +129,18 @@ TEST_CASE("a batch over the limit of bytes or of items is refused before anythin
     CHECK_MESSAGE(status.message().find("append it in parts") != std::string_view::npos, std::string(status.message()));
   }
   CHECK(env.submissions() == submissions);
+  {
+    // Its leaf hashes are what takes the batch over the limit.
+    const std::string shorter(kPayloadBytesMax - 64, 'x');
+    const std::vector<Event> fitting(kBatchBytesMax / kPayloadBytesMax, Event{.payload = as_bytes(shorter)});
+    MemoryEnv hashing_env;
+    Options options = small_options();
+    options.leaf_hashes = true;
+    TestStore hashing = opened(hashing_env, "store", options);
+    REQUIRE(validate_batch(fitting, {}, false).ok());
+    CHECK(hashing->append(fitting).status().code() == StatusCode::kInvalidArgument);
+    CHECK(hashing->append(std::span(fitting).first(1)).ok());
+  }
   const ModelBatch after = batch_of(Content::kBoth, 2, 100, keyspace, 7);
   REQUIRE(append(*store.engine, after, Durability::kSync).ok());
   model.apply(after);

@@ -56,10 +56,10 @@ struct Options {
   std::uint64_t log_segment_bytes = 64ull << 20;
   // How the log is written. Read by: engine/recover.cc.
   LogWrites log_writes = LogWrites::kAuto;
-  // Whether each event's leaf hash, SHA-256 over all that the caller said of it, is made by its appender and logged
-  // beside it. 'hdb-dump verify' finds an event of the log that is not its hash's; it can't know of one whose hash was
-  // changed too. Tables do not keep it. Costs about 32 bytes of log and a microsecond for an event of 1 KiB.
-  // Read by: engine/commit.cc.
+  // Whether each appender makes the leaf hashes of its events, SHA-256 over all that the store keeps of what was said
+  // of an event, and logs them: 32 bytes for each, also of the memtable. 'hdb-dump verify' finds events of the log that
+  // were changed without their hashes (docs/durability.md says what it does not find). Tables don't keep the hashes,
+  // and a store that was closed has no log. Of this open: not recorded in the store. Read by: engine/commit.cc.
   bool leaf_hashes = false;
 
   // Space an open store keeps for flushes on a full disk: appends are refused before it is touched. Given back by a

@@ -9,6 +9,7 @@
 
 #include "engine/store_copy.h"
 #include "io/file_name.h"
+#include "tests/support/logged_hashes.h"
 
 namespace hdb::test {
 
@@ -202,6 +203,10 @@ std::optional<std::size_t> check_read_only(MemoryEnv& env, const Workload& workl
 void check_recovery(MemoryEnv& env, const Workload& workload, std::uint64_t seed) {
   std::size_t found = 0;
   const std::optional<std::size_t> read = check_read_only(env, workload);
+  if (read) {
+    const auto hashed = check_logged_hashes(env, "store");
+    REQUIRE_MESSAGE(hashed.ok(), hashed.status().message());
+  }
   {
     auto store = open_store(env, "store", workload_options(), seed);
     REQUIRE_MESSAGE(store.ok(), store.status().message());

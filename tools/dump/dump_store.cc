@@ -1,5 +1,6 @@
 // Which kind a file is, and whether a store as a whole holds together.
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -60,6 +61,18 @@ class Verification {
   Result<VerifyResult> run();
 
  private:
+  // Batches of one segment that hold events which are not what their leaf hashes say.
+  struct Differing {
+    Status first;
+    std::uint64_t batches = 0;
+
+    Status status() const {
+      if (batches == 1) return first;
+      return Status::corruption(std::string(first.message()) + "; so it is with " + std::to_string(batches - 1) +
+                                " more batches of the segment");
+    }
+  };
+
   Result<std::optional<compaction::Recovered>> check_manifest();
   Status check_tables(const compaction::ManifestState* state);
   Status check_log(const compaction::ManifestState* state);
@@ -69,6 +82,7 @@ class Verification {
     if (!message.starts_with(store_ + "/")) return otherwise;
     return std::string(message.substr(0, message.find_first_of(": ", store_.size())));
   }
+  void check_hashes(const wal::Group& group);
   void show_segments(const wal::ReplayEnd& end);
   Status check_strangers(const std::optional<compaction::Recovered>& recovered);
   Result<std::vector<std::string>> names_in(const std::string& directory);
@@ -103,6 +117,9 @@ class Verification {
   const std::string& store_;
   const Sink& sink_;
   VerifyResult result_;
+  std::uint64_t logged_events_ = 0;
+  std::uint64_t hashed_events_ = 0;  // of these, with leaf hashes
+  std::map<SegmentNumber, Differing> differing_;
 };
 
 Result<VerifyResult> Verification::run() {
@@ -188,12 +205,11 @@ Status Verification::check_log(const compaction::ManifestState* state) {
     return {};
   }
   const auto check_group = [this, state](const wal::Group& group) -> Status {
-    for (std::size_t index = 0; index < group.batches.size(); ++index) {
-      const Status known = compaction::check_keyspaces(*state, group.batches[index]);
+    for (const BatchView& batch : group.batches) {
+      const Status known = compaction::check_keyspaces(*state, batch);
       if (!known.ok()) return known.in_context(group.place(store_));
-      const Status hashes = check_leaf_hashes(group.batches[index]);
-      if (!hashes.ok()) return hashes.in_context(group.place(store_) + ", batch " + std::to_string(index));
     }
+    check_hashes(group);
     return {};
   };
   const Result<wal::ReplayEnd> end = wal::replay(env_, store_, start, check_group);
@@ -201,8 +217,24 @@ Status Verification::check_log(const compaction::ManifestState* state) {
     show_segments(end.value());
     return {};
   }
+  for (const auto& [segment, differing] : differing_) bad(segment_path(store_, segment), differing.status());
   bad(path_of(end.status(), log_directory(store_)), end.status());
   return {};
+}
+
+void Verification::check_hashes(const wal::Group& group) {
+  for (std::size_t index = 0; index < group.batches.size(); ++index) {
+    const BatchView& batch = group.batches[index];
+    logged_events_ += batch.event_count();
+    if (!batch.has_leaf_hashes()) continue;
+    hashed_events_ += batch.event_count();
+    const Status hashes = check_leaf_hashes(batch);
+    if (hashes.ok()) continue;
+    Differing& differing = differing_[group.begin.segment];
+    if (differing.batches++ == 0) {
+      differing.first = hashes.in_context(group.place(store_) + ", batch " + std::to_string(index));
+    }
+  }
 }
 
 void Verification::show_segments(const wal::ReplayEnd& end) {
@@ -213,11 +245,20 @@ void Verification::show_segments(const wal::ReplayEnd& end) {
       detail = "the log ends at offset " + std::to_string(end.end.offset) + "; " + std::to_string(end.groups) +
                " groups not yet in tables";
     }
+    if (is_last && hashed_events_ > 0 && differing_.empty()) {
+      detail += "; " + std::to_string(hashed_events_) + " of the log's " + std::to_string(logged_events_) +
+                " events have leaf hashes, and are what these say";
+    }
     if (is_last && end.torn_bytes > 0) {
       detail +=
           "; a torn tail of " + std::to_string(end.torn_bytes) + " bytes, which the next open cuts: " + end.torn_reason;
     }
-    good(segment_path(store_, number), detail);
+    const auto differing = differing_.find(number);
+    if (differing == differing_.end()) {
+      good(segment_path(store_, number), detail);
+    } else {
+      bad(segment_path(store_, number), differing->second.status());
+    }
   }
   for (const SegmentNumber number : end.torn_segments) good(segment_path(store_, number), "part of the torn tail");
   for (const SegmentNumber number : end.orphans) orphan(segment_path(store_, number), "of an open that was cut short");

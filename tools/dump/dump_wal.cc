@@ -67,7 +67,7 @@ class LogDump {
   void show_group_header(ByteView bytes, const wal::GroupHeader& header);
   void show_batch(std::uint64_t begin, ByteView bytes, std::size_t index);
   void show_events(std::uint64_t begin, ByteView bytes, std::uint32_t count);
-  void show_leaf_hashes(ByteView bytes);
+  void show_leaf_hashes(std::uint64_t begin, ByteView bytes);
   void show_changes(std::uint64_t begin, ByteView bytes, std::uint32_t count);
   void show_rest(std::uint64_t from, std::uint64_t to);
   void note_damage(Status damage) {
@@ -281,7 +281,7 @@ void LogDump::show_batch(std::uint64_t begin, ByteView bytes, std::size_t index)
     if (kind == static_cast<std::uint16_t>(SectionKind::kEvents)) {
       show_events(content_begin, content, batch->event_count());
     } else if (kind == static_cast<std::uint16_t>(SectionKind::kLeafHashes)) {
-      show_leaf_hashes(content);
+      show_leaf_hashes(content_begin, content);
     } else {
       show_changes(content_begin, content, batch->change_count());
     }
@@ -302,10 +302,11 @@ void LogDump::show_events(std::uint64_t begin, ByteView bytes, std::uint32_t cou
   }
 }
 
-void LogDump::show_leaf_hashes(ByteView bytes) {
-  for (std::size_t index = 0; index * sizeof(LeafHash) < bytes.size(); ++index) {
-    const ByteView hash = bytes.subspan(index * sizeof(LeafHash), sizeof(LeafHash));
-    out_.text(hash, "leaf hash " + std::to_string(index), hex(hash));
+void LogDump::show_leaf_hashes(std::uint64_t begin, ByteView bytes) {
+  for (; !bytes.empty(); bytes = bytes.subspan(sizeof(LeafHash)), begin += sizeof(LeafHash)) {
+    const ByteView hash = bytes.first(sizeof(LeafHash));
+    out_.object("leaf hash", begin);
+    out_.text(hash, "sha256", hex(hash));
   }
 }
 
