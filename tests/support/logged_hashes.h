@@ -8,8 +8,12 @@
 
 namespace hdb::test {
 
-// Of the store in `directory`, which no engine has open: how many events of its log have leaf hashes. kCorruption if
-// one of them differs from its own.
-Result<std::uint64_t> check_logged_hashes(Env& env, const std::string& directory);
+struct LoggedEvents {
+  std::uint64_t events = 0;
+  std::uint64_t hashed = 0;  // of these, with a leaf hash
+};
+
+// Of the log of the store in `directory`, which no engine has open. kCorruption if an event differs from its leaf hash.
+Result<LoggedEvents> check_logged_hashes(Env& env, const std::string& directory);
 
 }  // namespace hdb::test

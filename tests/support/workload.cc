@@ -204,8 +204,8 @@ void check_recovery(MemoryEnv& env, const Workload& workload, std::uint64_t seed
   std::size_t found = 0;
   const std::optional<std::size_t> read = check_read_only(env, workload);
   if (read) {
-    const auto hashed = check_logged_hashes(env, "store");
-    REQUIRE_MESSAGE(hashed.ok(), hashed.status().message());
+    const auto logged = check_logged_hashes(env, "store");
+    REQUIRE_MESSAGE(logged.ok(), logged.status().message());
   }
   {
     auto store = open_store(env, "store", workload_options(), seed);
