@@ -26,13 +26,7 @@ std::string ResumeToken::encode() const {
   append_fixed(bytes, position);
   append_fixed(bytes, static_cast<std::int64_t>(time.time_since_epoch().count()));
   append_fixed(bytes, static_cast<std::uint32_t>(checksum64(bytes_of(bytes))));
-  std::string text;
-  text.reserve(2 * bytes.size());
-  for (const std::byte byte : bytes) {
-    text.push_back(kDigits[static_cast<unsigned>(byte) >> 4]);
-    text.push_back(kDigits[static_cast<unsigned>(byte) & 15]);
-  }
-  return text;
+  return hex(bytes_of(bytes));
 }
 
 Result<ResumeToken> ResumeToken::decode(std::string_view text) {
