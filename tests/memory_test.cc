@@ -39,6 +39,7 @@ constexpr std::uint64_t kSeed = 11;
 Options tiny() {
   Options options = shrunk(presets::durable());
   options.table_bytes_target = 64u << 10;
+  options.leaf_hashes = true;
   return options;
 }
 
